@@ -1,0 +1,161 @@
+package platform
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// RequestIDHeader carries one id through every hop, from the client's answer to the last upstream call.
+const RequestIDHeader = "X-Request-Id"
+
+type requestKey struct{}
+
+// request is what the outer handler and the routes say to each other about one request.
+type request struct {
+	id    string
+	route string
+}
+
+// RequestID returns the id of the request that ctx belongs to, or "" outside a request.
+func RequestID(ctx context.Context) string {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return r.id
+	}
+	return ""
+}
+
+// Route names the route that metrics and logs count a request under. Names come from the code, never from the request,
+// so that the label stays a closed set.
+func Route(name string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if req, ok := r.Context().Value(requestKey{}).(*request); ok {
+			req.route = name
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+type apiMetrics struct {
+	requests *prometheus.CounterVec
+	errors   *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+}
+
+func newAPIMetrics(reg prometheus.Registerer) *apiMetrics {
+	m := &apiMetrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jupiter_api_requests_total",
+			Help: "Requests answered, by route, method and HTTP status."}, []string{"route", "method", "status"}),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jupiter_api_errors_total",
+			Help: "Requests answered with a 5xx status: our fault or our upstream's, never the client's."}, []string{"route", "method", "status"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "jupiter_api_latency_seconds",
+			Help:                        "Time from the request's header to the end of the answer.",
+			Buckets:                     []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 30},
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
+		}, []string{"route", "method"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "jupiter_api_in_flight_requests",
+			Help: "Requests being served now."}),
+	}
+	reg.MustRegister(m.requests, m.errors, m.latency, m.inFlight)
+	return m
+}
+
+// instrument is the outermost handler of an API: request id, access log, metrics, and a 500 in place of a panic.
+func instrument(h http.Handler, log *slog.Logger, m *apiMetrics) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		req := &request{id: r.Header.Get(RequestIDHeader), route: "unmatched"}
+		if !validRequestID(req.id) {
+			req.id = rand.Text()
+		}
+		w.Header().Set(RequestIDHeader, req.id)
+		rec := &responseRecorder{ResponseWriter: w}
+		m.inFlight.Inc()
+		defer func() {
+			m.inFlight.Dec()
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler { // the way to break off an answer that has begun
+					panic(p)
+				}
+				log.Error("handler panicked", "request_id", req.id, "route", req.route, "panic", p, "stack", string(debug.Stack()))
+				if rec.status == 0 {
+					rec.Header().Set("Content-Type", "application/json")
+					rec.WriteHeader(http.StatusInternalServerError)
+					rec.Write([]byte(`{"error":"internal error; the request id finds it in the log","errorCode":"INTERNAL_ERROR"}`))
+				}
+			}
+			method, status := methodLabel(r.Method), strconv.Itoa(rec.code())
+			elapsed := time.Since(start)
+			m.requests.WithLabelValues(req.route, method, status).Inc()
+			if rec.code() >= 500 {
+				m.errors.WithLabelValues(req.route, method, status).Inc()
+			}
+			m.latency.WithLabelValues(req.route, method).Observe(elapsed.Seconds())
+			log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+				slog.String("request_id", req.id), slog.String("method", r.Method), slog.String("route", req.route),
+				slog.String("path", r.URL.Path), slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes),
+				slog.Duration("duration", elapsed), slog.String("remote", r.RemoteAddr))
+		}()
+		h.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), requestKey{}, req)))
+	})
+}
+
+// validRequestID keeps a caller's id only if it is short and safe to log and to send on.
+func validRequestID(id string) bool {
+	if id == "" || len(id) > 64 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return false
+		}
+	}
+	return true
+}
+
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+type responseRecorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (r *responseRecorder) WriteHeader(status int) {
+	if r.status == 0 && status >= 200 { // 1xx answers come before the real one
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *responseRecorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap gives http.ResponseController the writer that can flush and set deadlines.
+func (r *responseRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (r *responseRecorder) code() int {
+	if r.status == 0 {
+		return http.StatusOK
+	}
+	return r.status
+}
