@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 )
 
 // Error codes: Jupiter's own where one fits.
@@ -27,11 +30,13 @@ type Error struct {
 	Status  int
 	Code    string
 	Message string
+	// RetryAfter is when to come back, 0 if that is not known. It travels in the Retry-After header.
+	RetryAfter time.Duration
 }
 
 // Errorf makes an Error.
 func Errorf(status int, code, format string, args ...any) *Error {
-	return &Error{status, code, fmt.Sprintf(format, args...)}
+	return &Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
 func (e *Error) Error() string {
@@ -66,6 +71,9 @@ func WriteError(w http.ResponseWriter, err error) {
 	var e *Error
 	if !errors.As(err, &e) {
 		e = Errorf(http.StatusInternalServerError, CodeInternal, "internal error; the request id finds it in the log")
+	}
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}
 	WriteJSON(w, e.Status, struct {
 		Error     string `json:"error"`
