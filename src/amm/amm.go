@@ -13,19 +13,33 @@ type Program interface {
 	ID() solana.PublicKey
 	// Label is the DEX name that Jupiter's /program-id-to-label gives, which clients use in dexes and excludeDexes.
 	Label() string
+	// Layout says how the program's pools are found among its accounts.
+	Layout() Layout
 	// Watch names every account that quotes of a pool depend on, the pool itself included, as far as accounts already
 	// tells. The caller loads what is missing and asks again until nothing new is named; two or three rounds do, as a
 	// tick array's address follows from the pool's bytes.
 	Watch(pool solana.PublicKey, accounts Accounts) ([]solana.PublicKey, error)
-	// Decode builds the pool's state from the accounts that Watch named. It copies what it keeps.
+	// Decode builds the pool's state from the accounts that Watch named. It copies what it keeps. Its errors are *DecodeError
+	// for what is missing or malformed and *UnsupportedError for what is well-formed but cannot be quoted exactly.
 	Decode(pool solana.PublicKey, accounts Accounts) (Pool, error)
+}
+
+// Layout is what getProgramAccounts filters on, in bytes of account data.
+type Layout struct {
+	// Size is the pool account's size; 0 where it varies.
+	Size uint64
+	// Discriminator is how a pool's data begins; empty where the program has none.
+	Discriminator []byte
+	// Mints are the offsets of the two mints.
+	Mints [2]uint64
 }
 
 // Pool is the decoded, immutable state of one pool. It is safe for concurrent use.
 type Pool interface {
 	Info() *Info
 	// Quote is what the program would do with req at clock: exact to the last unit, transfer fees of the two mints included.
-	// It allocates nothing. Its errors are the sentinels of this package.
+	// Where the program has no exact-out, an ExactOut quote is the smallest input that gives at least the amount. A request that the
+	// program would refuse is an error: one of the sentinels of this package. It allocates nothing.
 	Quote(clock Clock, req Request) (Quote, error)
 	// SpotPrice is the marginal output per input, in base units and before any fee, for an infinitely small trade. It is for
 	// ranking and display only. 0 means that the direction has no liquidity.
@@ -62,9 +76,11 @@ type Request struct {
 
 // Quote is the outcome of a swap.
 type Quote struct {
-	AToB, ExactOut bool
+	// Request is what was asked; its Amount, not In or Out, goes into the swap instruction.
+	Request
 	// In leaves the user and Out arrives, in base units, transfer fees of both mints inside. In can be less than an ExactIn request's amount,
-	// where the program fills in part.
+	// where the program fills in part; Out can be more than an ExactOut request's, where the program has no exact-out. Out can be 0
+	// where the program accepts that.
 	In, Out uint64
 	// FeeIn and FeeOut are the pool's fees in units of the input and of the output mint, without transfer fees.
 	FeeIn, FeeOut uint64
@@ -79,6 +95,7 @@ type Swap struct {
 	User                solana.PublicKey
 	Source, Destination solana.PublicKey
 	// Threshold is the least output of an ExactIn quote, or the greatest input of an ExactOut one: the program fails beyond it.
+	// A program without exact-out is given the whole threshold to swap, and fails below the quote's amount.
 	Threshold uint64
 }
 
@@ -96,7 +113,7 @@ type Accounts map[solana.PublicKey]*Account
 var (
 	// ErrZeroAmount: nothing to swap, or nothing is left of it after fees.
 	ErrZeroAmount = errors.New("amount is zero after fees")
-	// ErrZeroOutput: the amount is too small to buy one unit.
+	// ErrZeroOutput: the amount is too small to buy one unit, and the program refuses that.
 	ErrZeroOutput = errors.New("output is zero")
 	// ErrInsufficientLiquidity: the pool cannot fill the request.
 	ErrInsufficientLiquidity = errors.New("insufficient liquidity")
@@ -114,7 +131,7 @@ var (
 	ErrArraysMissing = errors.New("tick or bin arrays exhausted")
 )
 
-// DecodeError says which field of which account is malformed. A pool that does not decode is set aside, never quoted.
+// DecodeError says which field of which account is missing or malformed. A pool that does not decode is set aside, never quoted.
 type DecodeError struct {
 	Account solana.PublicKey
 	Field   string
@@ -123,4 +140,15 @@ type DecodeError struct {
 
 func (e *DecodeError) Error() string {
 	return fmt.Sprintf("account %s: %s: %s", e.Account, e.Field, e.Reason)
+}
+
+// UnsupportedError names a feature of a well-formed account that makes a pool's swaps fail, or not predictable by this project.
+type UnsupportedError struct {
+	Account solana.PublicKey
+	Feature string
+	Reason  string
+}
+
+func (e *UnsupportedError) Error() string {
+	return fmt.Sprintf("account %s: %s is not supported: %s", e.Account, e.Feature, e.Reason)
 }
