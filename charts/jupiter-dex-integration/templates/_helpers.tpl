@@ -1,0 +1,148 @@
+{{/*
+Names, labels and derived settings. Helpers that speak of one component take (dict "root" $ "component" "api-gateway");
+the component's values are found under the same name in camel case.
+*/}}
+
+{{- define "jupiter.name" -}}
+{{- default .Chart.Name .Values.nameOverride -}}
+{{- end -}}
+
+{{- define "jupiter.fullname" -}}
+{{- $name := include "jupiter.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The name of a component's objects. */}}
+{{- define "jupiter.componentName" -}}
+{{- printf "%s-%s" (include "jupiter.fullname" .root) .component -}}
+{{- end -}}
+
+{{/* The key of a component's values: api-gateway -> apiGateway. */}}
+{{- define "jupiter.valuesKey" -}}
+{{- camelcase . | untitle -}}
+{{- end -}}
+
+{{/* What a selector matches, and all that a pod is labelled with by us: nothing here changes with the chart's version. */}}
+{{- define "jupiter.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "jupiter.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* metadata of a namespaced object. "name" defaults to the component's name; "labels" and "annotations" are added. */}}
+{{- define "jupiter.metadata" -}}
+name: {{ .name | default (include "jupiter.componentName" .) }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "jupiter.selectorLabels" . | nindent 2 }}
+  app.kubernetes.io/part-of: {{ include "jupiter.name" .root }}
+  app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+  helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+  {{- with .root.Values.global.commonLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Whether a component is served by several pods: "true" or "". */}}
+{{- define "jupiter.replicated" -}}
+{{- $values := get .root.Values (include "jupiter.valuesKey" .component) -}}
+{{- $autoscaling := $values.autoscaling | default dict -}}
+{{- if gt (int64 (ternary $autoscaling.minReplicas $values.replicaCount (default false $autoscaling.enabled))) 1 -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{- define "jupiter.image" -}}
+{{- $image := (get .root.Values (include "jupiter.valuesKey" .component)).image -}}
+{{- printf "%s/%s:%s" .root.Values.global.imageRegistry $image.repository (default .root.Chart.AppVersion $image.tag) -}}
+{{- with $image.digest }}@{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* A number as an environment value. YAML numbers arrive as floats, and a large one would print as 1e+06. */}}
+{{- define "jupiter.int" -}}
+{{- int64 . | toString -}}
+{{- end -}}
+
+{{/* The URL of a component inside the cluster. */}}
+{{- define "jupiter.url" -}}
+{{- printf "http://%s:8080" (include "jupiter.componentName" .) -}}
+{{- end -}}
+
+{{/* Where Redis is: {url, secret, key}; secret is empty when no password is set. */}}
+{{- define "jupiter.redis" -}}
+{{- if .Values.redis.enabled -}}
+{{- $redis := dict "Values" .Values.redis "Release" .Release "Chart" (dict "Name" "redis") -}}
+url: {{ printf "redis://%s-master:6379/0" (include "redis.fullname" $redis) }}
+{{- if .Values.redis.auth.enabled }}
+secret: {{ include "redis.secretName" $redis }}
+key: {{ include "redis.secretPasswordKey" $redis }}
+{{- end }}
+{{- else -}}
+{{- with .Values.externalRedis -}}
+url: {{ printf "%s://%s%s:%d/%d" (ternary "rediss" "redis" .tls.enabled) (empty .username | ternary "" (printf "%s@" .username)) .host (int64 .port) (int64 .database) }}
+{{- if .existingSecret }}
+secret: {{ .existingSecret }}
+key: {{ .existingSecretPasswordKey }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret that holds the Jupiter key and the RPC authorization; empty when no source is configured. */}}
+{{- define "jupiter.secretName" -}}
+{{- with .Values.secrets -}}
+{{- if .existingSecret -}}
+{{- .existingSecret -}}
+{{- else if or .externalSecret.enabled .jupiterApiKey .solanaRpcAuth -}}
+{{- include "jupiter.fullname" $ -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The key under which that Secret holds (dict "root" $ "secret" "jupiterApiKey"); empty when it holds none. */}}
+{{- define "jupiter.secretKey" -}}
+{{- $secrets := .root.Values.secrets -}}
+{{- if or $secrets.existingSecret $secrets.externalSecret.enabled -}}
+{{- get $secrets.keys .secret -}}
+{{- else if get $secrets .secret -}}
+{{- get $secrets.keys .secret | default (kebabcase .secret) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The files a component reads secrets from: a list of {env, file, secret, key}. */}}
+{{- define "jupiter.secretFiles" -}}
+{{- $jupiter := or (eq .component "price-oracle") (and (eq .component "api-gateway") (eq .root.Values.apiGateway.upstreamMode "jupiter")) -}}
+{{- with and $jupiter (include "jupiter.secretKey" (dict "root" .root "secret" "jupiterApiKey")) }}
+- {env: JUPITER_API_KEY_FILE, file: jupiter-api-key, secret: {{ include "jupiter.secretName" $.root }}, key: {{ . }}}
+{{- end }}
+{{- with and (eq .component "route-optimizer") (include "jupiter.secretKey" (dict "root" .root "secret" "solanaRpcAuth")) }}
+- {env: SOLANA_RPC_AUTH_FILE, file: solana-rpc-auth, secret: {{ include "jupiter.secretName" $.root }}, key: {{ . }}}
+{{- end }}
+{{- $redis := include "jupiter.redis" .root | fromYaml }}
+{{- with $redis.secret }}
+- {env: REDIS_PASSWORD_FILE, file: redis-password, secret: {{ . }}, key: {{ $redis.key }}}
+{{- end }}
+{{- with and (eq .component "backup") .root.Values.backup.s3.existingSecret }}
+- {env: BACKUP_S3_ACCESS_KEY_ID_FILE, file: s3-access-key-id, secret: {{ . }}, key: access-key-id}
+- {env: BACKUP_S3_SECRET_ACCESS_KEY_FILE, file: s3-secret-access-key, secret: {{ . }}, key: secret-access-key}
+{{- end }}
+{{- end -}}
+
+{{/* 90 % of a memory quantity of whole Mi or Gi, in the form of GOMEMLIMIT. The rest is for what is not Go heap. */}}
+{{- define "jupiter.goMemLimit" -}}
+{{- $mebibytes := ternary (mul (trimSuffix "Gi" .) 1024) (trimSuffix "Mi" . | int64) (hasSuffix "Gi" .) -}}
+{{- printf "%dMiB" (div (mul $mebibytes 90) 100) -}}
+{{- end -}}

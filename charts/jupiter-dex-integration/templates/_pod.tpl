@@ -1,0 +1,183 @@
+{{/*
+The one pod template. (dict "root" $ "component" "price-oracle" "args" (list "serve") "job" false)
+A job has no ports, probes or drain, and ends; everything else is equal.
+*/}}
+{{- define "jupiter.podTemplate" -}}
+{{- $root := .root -}}
+{{- $values := get $root.Values (include "jupiter.valuesKey" .component) -}}
+{{- $secretFiles := include "jupiter.secretFiles" . | fromYamlArray -}}
+{{- $backupClaim := and (eq .component "backup") $root.Values.backup.persistentVolumeClaim -}}
+metadata:
+  labels:
+    {{- include "jupiter.selectorLabels" (dict "root" $root "component" (.podComponent | default .component)) | nindent 4 }}
+    {{- if $root.Values.redis.enabled }}
+    {{ include "redis.fullname" (dict "Values" $root.Values.redis "Release" $root.Release "Chart" (dict "Name" "redis")) }}-client: "true"
+    {{- end }}
+  {{- if or (not .job) $values.podAnnotations }}
+  annotations:
+    {{- if not .job }}
+    checksum/config: {{ include "jupiter.config" . | fromYaml | toJson | sha256sum }}
+    {{- end }}
+    {{- with $values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- end }}
+spec:
+  serviceAccountName: {{ include "jupiter.componentName" . }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  {{- with $root.Values.global.imagePullSecrets }}
+  imagePullSecrets:
+    {{- range . }}
+    - name: {{ . }}
+    {{- end }}
+  {{- end }}
+  {{- with $root.Values.scheduling.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- if .job }}
+  restartPolicy: Never
+  {{- else }}
+  # preStop sleep + drain + margin
+  terminationGracePeriodSeconds: {{ with $root.Values.shutdown }}{{ add .preStopSleepSeconds .drainTimeoutSeconds .marginSeconds }}{{ end }}
+  {{- end }}
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    runAsGroup: 65532
+    fsGroup: 65532
+    fsGroupChangePolicy: OnRootMismatch
+    seccompProfile:
+      type: RuntimeDefault
+  containers:
+    - name: {{ .component }}
+      image: {{ include "jupiter.image" . }}
+      imagePullPolicy: {{ $values.image.pullPolicy }}
+      {{- with .args }}
+      args:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      envFrom:
+        - configMapRef:
+            name: {{ include "jupiter.componentName" . }}
+      env:
+        - name: GOMEMLIMIT
+          value: {{ include "jupiter.goMemLimit" $values.resources.limits.memory }}
+        {{- if $values.resources.limits.cpu }}
+        - name: GOMAXPROCS
+          valueFrom:
+            resourceFieldRef:
+              resource: limits.cpu
+              divisor: "1"
+        {{- end }}
+        {{- range $secretFiles }}
+        - name: {{ .env }}
+          value: /run/secrets/jupiter-dex/{{ .file }}
+        {{- end }}
+      {{- if not .job }}
+      ports:
+        - name: http
+          containerPort: 8080
+          protocol: TCP
+        - name: metrics
+          containerPort: 9090
+          protocol: TCP
+      # Ready for the first time: pools or prices were read. Only then do the other two probes begin.
+      startupProbe:
+        httpGet:
+          path: /ready
+          port: http
+        periodSeconds: 2
+        timeoutSeconds: 2
+        failureThreshold: 60
+      readinessProbe:
+        httpGet:
+          path: /ready
+          port: http
+        periodSeconds: 5
+        timeoutSeconds: 2
+        failureThreshold: 2
+      livenessProbe:
+        httpGet:
+          path: /health
+          port: http
+        periodSeconds: 10
+        timeoutSeconds: 5
+        failureThreshold: 3
+      lifecycle:
+        preStop:
+          sleep:
+            seconds: {{ int64 $root.Values.shutdown.preStopSleepSeconds }}
+      {{- end }}
+      resources:
+        {{- toYaml $values.resources | nindent 8 }}
+      securityContext:
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        runAsNonRoot: true
+        capabilities:
+          drop:
+            - ALL
+        seccompProfile:
+          type: RuntimeDefault
+      {{- if or $secretFiles $backupClaim }}
+      volumeMounts:
+        {{- if $secretFiles }}
+        # The directory, not single files: a subPath would never be refreshed.
+        - name: secrets
+          mountPath: /run/secrets/jupiter-dex
+          readOnly: true
+        {{- end }}
+        {{- if $backupClaim }}
+        - name: backup
+          mountPath: /backup
+        {{- end }}
+      {{- end }}
+  {{- if or $secretFiles $backupClaim }}
+  volumes:
+    {{- if $secretFiles }}
+    - name: secrets
+      projected:
+        defaultMode: 0440
+        sources:
+          {{- range $secretFiles }}
+          - secret:
+              name: {{ .secret }}
+              items:
+                - key: {{ .key }}
+                  path: {{ .file }}
+          {{- end }}
+    {{- end }}
+    {{- if $backupClaim }}
+    - name: backup
+      persistentVolumeClaim:
+        claimName: {{ $root.Values.backup.persistentVolumeClaim }}
+    {{- end }}
+  {{- end }}
+  {{- with $values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- if not .job }}
+  topologySpreadConstraints:
+    {{- range $key, $when := dict "topology.kubernetes.io/zone" $root.Values.scheduling.zoneSpread "kubernetes.io/hostname" $root.Values.scheduling.nodeSpread }}
+    - topologyKey: {{ $key }}
+      maxSkew: 1
+      whenUnsatisfiable: {{ $when }}
+      labelSelector:
+        matchLabels:
+          {{- include "jupiter.selectorLabels" $ | nindent 10 }}
+      # Each revision is spread on its own, so that a rollout ends evenly.
+      matchLabelKeys:
+        - pod-template-hash
+    {{- end }}
+  {{- end }}
+{{- end -}}
