@@ -72,6 +72,12 @@ func (r *Reader) Bytes(offset, n int, field string) []byte {
 	return r.data[offset : offset+n]
 }
 
+// Sub reads the n bytes at offset as data of their own, with offsets from 0.
+func (r *Reader) Sub(offset, n int, field string) *Reader {
+	data := r.Bytes(offset, n, field)
+	return &Reader{account: r.account, data: data, err: r.err}
+}
+
 // Discriminator fails unless the data begins with want.
 func (r *Reader) Discriminator(want []byte) {
 	if got := r.Bytes(0, len(want), "discriminator"); r.err == nil && !bytes.Equal(got, want) {
