@@ -141,6 +141,11 @@ key: {{ .existingSecretPasswordKey }}
 {{- end }}
 {{- end -}}
 
+{{/* A duration of whole seconds or minutes, in seconds. */}}
+{{- define "jupiter.seconds" -}}
+{{- ternary (mul (trimSuffix "m" .) 60) (trimSuffix "s" . | int64) (hasSuffix "m" .) -}}
+{{- end -}}
+
 {{/* 90 % of a memory quantity of whole Mi or Gi, in the form of GOMEMLIMIT. The rest is for what is not Go heap. */}}
 {{- define "jupiter.goMemLimit" -}}
 {{- $mebibytes := ternary (mul (trimSuffix "Gi" .) 1024) (trimSuffix "Mi" . | int64) (hasSuffix "Gi" .) -}}

@@ -97,6 +97,7 @@ spec:
 
 {{/*
 One egress rule per URL, by what its host is:
+  one that networkPolicy.hosts names    what it says there
   an IPv4 address                       that address
   a name without a dot                  the pods of the release's namespace
   <service>.<namespace>.svc[.<domain>]  the pods of that namespace
@@ -109,7 +110,9 @@ A policy is judged after a Service's port became the pod's: inside the cluster t
 {{- $url := urlParse . }}
 {{- $default := get (dict "http" 80 "ws" 80 "https" 443 "wss" 443 "redis" 6379 "rediss" 6379) $url.scheme }}
 - to:
-    {{- if regexMatch "^[0-9.]+$" $url.hostname }}
+    {{- if get $root.Values.networkPolicy.hosts $url.hostname }}
+    {{- get $root.Values.networkPolicy.hosts $url.hostname | toYaml | nindent 4 }}
+    {{- else if regexMatch "^[0-9.]+$" $url.hostname }}
     - ipBlock:
         cidr: {{ $url.hostname }}/32
     {{- else if not (contains "." $url.hostname) }}

@@ -82,12 +82,13 @@ spec:
         - name: metrics
           containerPort: 9090
           protocol: TCP
-      # Ready for the first time: pools or prices were read. Only then do the other two probes begin.
+      # Started: the process listens. Ready: it has what it needs to answer. Alive: it still answers at all, whatever
+      # became of Redis or the upstream, so that an outage elsewhere restarts nothing here.
       startupProbe:
         httpGet:
-          path: /ready
+          path: /health
           port: http
-        periodSeconds: 2
+        periodSeconds: 1
         timeoutSeconds: 2
         failureThreshold: 60
       readinessProbe:
