@@ -1,0 +1,197 @@
+package harness
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// argoRules judge what hands the overlays to Argo CD.
+var argoRules = []Rule{{
+	Name:   "applications",
+	Reason: "an overlay without a matching Application is never synced, or into the wrong namespace, or not when its chart changes",
+	Fix:    "give each overlay one Application whose path, namespace, project and manifest-generate-paths fit it",
+	Check:  checkApplications,
+}, {
+	Name:   "project-kinds",
+	Reason: "Argo CD refuses kinds that the AppProject does not list; every kind listed without need is one a mistake can create",
+	Fix:    "list exactly the kinds that the overlay renders",
+	Check:  checkProjectKinds,
+}}
+
+var (
+	applicationKind = schema.GroupKind{Group: "argoproj.io", Kind: "Application"}
+	projectKind     = schema.GroupKind{Group: "argoproj.io", Kind: "AppProject"}
+)
+
+// application is the part of an Application that must fit its overlay and project.
+type application struct {
+	Spec struct {
+		Project     string `json:"project"`
+		Destination struct {
+			Server    string `json:"server"`
+			Name      string `json:"name"`
+			Namespace string `json:"namespace"`
+		} `json:"destination"`
+		Source struct {
+			RepoURL string `json:"repoURL"`
+			Path    string `json:"path"`
+		} `json:"source"`
+		SyncPolicy struct {
+			SyncOptions []string `json:"syncOptions"`
+		} `json:"syncPolicy"`
+	} `json:"spec"`
+}
+
+// project is the part of an AppProject that must fit its Applications.
+type project struct {
+	Spec struct {
+		SourceRepos  []string `json:"sourceRepos"`
+		Destinations []struct {
+			Server    string `json:"server"`
+			Name      string `json:"name"`
+			Namespace string `json:"namespace"`
+		} `json:"destinations"`
+		ClusterResourceWhitelist   []groupKind `json:"clusterResourceWhitelist"`
+		NamespaceResourceWhitelist []groupKind `json:"namespaceResourceWhitelist"`
+	} `json:"spec"`
+}
+
+type groupKind struct {
+	Group string `json:"group"`
+	Kind  string `json:"kind"`
+}
+
+func (g groupKind) String() string { return strings.TrimPrefix(g.Group+"/"+g.Kind, "/") }
+
+// generatePaths is the annotation that tells Argo CD which files an Application depends on.
+const generatePaths = "argocd.argoproj.io/manifest-generate-paths"
+
+func checkApplications(r *Render) []Finding {
+	var all []Finding
+	byOverlay := map[string]string{}
+	for object, app := range custom[application](r.Argo, applicationKind) {
+		report := func(field, format string, args ...any) {
+			all = append(all, Finding{Object: object.File + " " + object.ID(), Field: field, Problem: fmt.Sprintf(format, args...)})
+		}
+		dir := path.Clean(app.Spec.Source.Path)
+		if first, taken := byOverlay[dir]; taken {
+			report("spec.source.path", "%s is already synced by %s", dir, first)
+		}
+		byOverlay[dir] = object.ID()
+
+		if _, file := r.kustomization(dir); r.Kustomizations[file].Kind == "" {
+			report("spec.source.path", "%s holds no kustomization", dir)
+			continue
+		}
+		overlay := r.overlay(dir)
+		if overlay == nil {
+			continue // not part of this run
+		}
+		if want := overlay.Kustomization.Namespace; app.Spec.Destination.Namespace != want {
+			report("spec.destination.namespace", "is %q, but the overlay's namespace is %q", app.Spec.Destination.Namespace, want)
+		}
+		patterns := generatePatterns(object, dir)
+		for _, read := range overlay.Reads {
+			if !slices.ContainsFunc(patterns, func(p string) bool { return read == p || strings.HasPrefix(read, p+"/") }) {
+				report("metadata.annotations["+generatePaths+"]", "%q does not cover %s, so a change there is not synced", object.GetAnnotations()[generatePaths], read)
+				break
+			}
+		}
+		_, proj, found := r.project(app.Spec.Project)
+		if !found {
+			report("spec.project", "there is no AppProject %q under argocd/", app.Spec.Project)
+			continue
+		}
+		if !slices.Contains(proj.Spec.SourceRepos, app.Spec.Source.RepoURL) {
+			report("spec.source.repoURL", "AppProject %q allows %s, not %q", app.Spec.Project, strings.Join(proj.Spec.SourceRepos, ", "), app.Spec.Source.RepoURL)
+		}
+		if !slices.Contains(proj.Spec.Destinations, app.Spec.Destination) {
+			report("spec.destination", "AppProject %q does not allow %+v", app.Spec.Project, app.Spec.Destination)
+		}
+	}
+	for _, o := range r.Overlays {
+		if byOverlay[o.Dir] == "" {
+			all = append(all, Finding{Overlay: o.Name, Object: o.Dir, Problem: "no Application under argocd/ syncs it"})
+		}
+	}
+	return all
+}
+
+func checkProjectKinds(r *Render) []Finding {
+	var all []Finding
+	for _, app := range custom[application](r.Argo, applicationKind) {
+		overlay := r.overlay(path.Clean(app.Spec.Source.Path))
+		object, proj, found := r.project(app.Spec.Project)
+		if overlay == nil || !found || overlay.Output[Helm4] == nil {
+			continue
+		}
+		var namespaced, cluster []groupKind
+		for _, o := range overlay.Objects {
+			gvk := o.GroupVersionKind()
+			if o.Namespaced {
+				namespaced = append(namespaced, groupKind{gvk.Group, gvk.Kind})
+			} else {
+				cluster = append(cluster, groupKind{gvk.Group, gvk.Kind})
+			}
+		}
+		if slices.Contains(app.Spec.SyncPolicy.SyncOptions, "CreateNamespace=true") {
+			cluster = append(cluster, groupKind{"", "Namespace"})
+		}
+		compare := func(field string, allowed, rendered []groupKind) {
+			for _, kind := range rendered {
+				if !slices.Contains(allowed, kind) {
+					all = append(all, Finding{Overlay: overlay.Name, Object: object.File + " " + object.ID(), Field: field, Problem: fmt.Sprintf("does not list %s, which the overlay renders", kind)})
+				}
+			}
+			for _, kind := range allowed {
+				if !slices.Contains(rendered, kind) {
+					all = append(all, Finding{Overlay: overlay.Name, Object: object.File + " " + object.ID(), Field: field, Problem: fmt.Sprintf("lists %s, which the overlay does not render", kind)})
+				}
+			}
+		}
+		compare("spec.namespaceResourceWhitelist", proj.Spec.NamespaceResourceWhitelist, unique(namespaced))
+		compare("spec.clusterResourceWhitelist", proj.Spec.ClusterResourceWhitelist, unique(cluster))
+	}
+	return all
+}
+
+func unique(list []groupKind) []groupKind {
+	slices.SortFunc(list, func(a, b groupKind) int { return strings.Compare(a.String(), b.String()) })
+	return slices.Compact(list)
+}
+
+// generatePatterns returns the annotation's paths from the root of the repository; relative ones start at the Application's path.
+func generatePatterns(app Object, dir string) []string {
+	var patterns []string
+	for pattern := range strings.SplitSeq(app.GetAnnotations()[generatePaths], ";") {
+		if rooted, ok := strings.CutPrefix(pattern, "/"); ok {
+			patterns = append(patterns, path.Clean(rooted))
+		} else if pattern != "" {
+			patterns = append(patterns, path.Join(dir, pattern))
+		}
+	}
+	return patterns
+}
+
+// overlay returns the overlay in a folder, or nil when it is not part of this run.
+func (r *Render) overlay(dir string) *Overlay {
+	for _, o := range r.Overlays {
+		if o.Dir == dir {
+			return o
+		}
+	}
+	return nil
+}
+
+func (r *Render) project(name string) (Object, project, bool) {
+	for object, p := range custom[project](r.Argo, projectKind) {
+		if object.GetName() == name {
+			return object, p, true
+		}
+	}
+	return Object{}, project{}, false
+}

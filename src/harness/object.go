@@ -1,0 +1,215 @@
+package harness
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/json"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/kustomize/kyaml/openapi"
+	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
+	"sigs.k8s.io/yaml"
+)
+
+// Object is one rendered object.
+type Object struct {
+	unstructured.Unstructured
+	Typed      runtime.Object // the Go type of a built-in kind, nil for custom resources
+	File       string         // where it was read from, for objects that are not rendered
+	Namespaced bool
+	Unknown    bool      // no schema is known for the kind: nothing below was checked
+	Faults     []Finding // what strict decoding and the schema refuse
+}
+
+// ID is the object as findings name it.
+func (o Object) ID() string { return o.GetKind() + "/" + o.GetName() }
+
+// strict decodes built-in kinds and refuses fields that they do not have.
+var strict = serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
+
+// decode splits YAML into objects and checks each against its type.
+func decode(data []byte, schemas *schemaSet) []Object {
+	var objects []Object
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
+	for {
+		document, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return objects
+		}
+		if err != nil {
+			return append(objects, Object{Faults: []Finding{{Problem: err.Error()}}})
+		}
+		if len(bytes.TrimSpace(document)) > 0 {
+			objects = append(objects, decodeOne(document, schemas))
+		}
+	}
+}
+
+func decodeOne(document []byte, schemas *schemaSet) Object {
+	var o Object
+	data, err := yaml.YAMLToJSONStrict(document)
+	if err == nil {
+		err = json.Unmarshal(data, &o.Object) // whole numbers stay whole, unlike with encoding/json
+	}
+	if err != nil {
+		o.Faults = append(o.Faults, Finding{Problem: err.Error()})
+		return o
+	}
+	gvk := o.GroupVersionKind()
+	if scheme.Scheme.Recognizes(gvk) {
+		// Kinds newer than kustomize's table, autoscaling/v2 among them, are taken for namespaced, as nearly all are.
+		namespaced, listed := openapi.IsNamespaceScoped(kyaml.TypeMeta{APIVersion: o.GetAPIVersion(), Kind: o.GetKind()})
+		o.Namespaced = namespaced || !listed
+		typed, _, err := strict.Decode(document, nil, nil)
+		o.Typed = typed
+		o.Faults = append(o.Faults, strictFaults(err)...)
+		return o
+	}
+	custom, err := schemas.find(gvk)
+	switch {
+	case errors.Is(err, errNoSchema):
+		o.Unknown = true
+	case err != nil:
+		o.Faults = append(o.Faults, Finding{Problem: err.Error()})
+	default:
+		o.Namespaced = custom.namespaced
+		o.Faults = append(o.Faults, custom.validate(o.Object)...)
+	}
+	return o
+}
+
+// strictFaults turns the decoder's error into one finding per field.
+func strictFaults(err error) []Finding {
+	if err == nil {
+		return nil
+	}
+	var all []Finding
+	if strictErr, ok := runtime.AsStrictDecodingError(err); ok {
+		for _, e := range strictErr.Errors() {
+			// `unknown field "spec.replicaCuont"`
+			problem, field, found := strings.Cut(e.Error(), ` "`)
+			if !found {
+				problem, field = e.Error(), ""
+			}
+			all = append(all, Finding{Field: strings.TrimSuffix(field, `"`), Problem: problem})
+		}
+		return all
+	}
+	return []Finding{{Problem: err.Error()}}
+}
+
+// objects yields the objects of one Go type, with the decoded object each came from.
+func objects[T runtime.Object](o *Overlay) iter.Seq2[Object, T] {
+	return func(yield func(Object, T) bool) {
+		for _, object := range o.Objects {
+			if typed, ok := object.Typed.(T); ok && !yield(object, typed) {
+				return
+			}
+		}
+	}
+}
+
+// custom yields the custom resources of one kind, decoded into the fields that a rule needs.
+func custom[T any](list []Object, kind schema.GroupKind) iter.Seq2[Object, T] {
+	return func(yield func(Object, T) bool) {
+		for _, object := range list {
+			if object.GroupVersionKind().GroupKind() != kind {
+				continue
+			}
+			var view T
+			// A field of the wrong type is the schema check's finding; what could be read is judged.
+			_ = runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &view)
+			if !yield(object, view) {
+				return
+			}
+		}
+	}
+}
+
+// documentID names the object in a piece of YAML.
+func documentID(document string) string {
+	var o Object
+	if err := yaml.Unmarshal([]byte(document), &o.Object); err != nil {
+		return ""
+	}
+	return o.ID()
+}
+
+// objectRules judge objects one by one.
+var objectRules = []Rule{{
+	Name:   "known-kind",
+	Reason: "an object of a kind that is not checked can hold any mistake",
+	Fix:    "correct apiVersion and kind, or add the operator that defines the kind to the harness's schema modules",
+	Check: func(r *Render) []Finding {
+		return eachObject(r, func(o Object) []Finding {
+			if !o.Unknown {
+				return nil
+			}
+			return []Finding{{Problem: fmt.Sprintf("no schema is known for %s %s", o.GetAPIVersion(), o.GetKind())}}
+		})
+	},
+}, {
+	Name:   "schema",
+	Reason: "the API server refuses the object, or drops a field that it does not know without a word",
+	Fix:    "write the field as the API defines it",
+	Check: func(r *Render) []Finding {
+		return eachObject(r, func(o Object) []Finding { return o.Faults })
+	},
+}, {
+	Name:   "namespace",
+	Reason: "kustomize does not add a namespace to what a chart prints: such an object lands wherever the syncing tool points",
+	Fix:    "print metadata.namespace in the template, and state the same namespace for the overlay and its helmCharts entries",
+	Check: inEachOverlay(func(o *Overlay) []Finding {
+		want := o.Kustomization.Namespace
+		if want == "" {
+			return []Finding{{Object: o.File, Field: "namespace", Problem: "is not set"}}
+		}
+		var all []Finding
+		for i, chart := range o.Kustomization.HelmCharts {
+			if chart.Namespace != want {
+				all = append(all, Finding{Object: o.File, Field: fmt.Sprintf("helmCharts[%d].namespace", i), Problem: fmt.Sprintf("is %q, but the overlay's namespace is %q", chart.Namespace, want)})
+			}
+		}
+		for _, object := range o.Objects {
+			if !object.Namespaced || object.GetNamespace() == want {
+				continue
+			}
+			problem := "is missing"
+			if got := object.GetNamespace(); got != "" {
+				problem = fmt.Sprintf("is %q, but the overlay's namespace is %q", got, want)
+			}
+			all = append(all, Finding{Object: object.ID(), Field: "metadata.namespace", Problem: problem})
+		}
+		return all
+	}),
+}}
+
+// eachObject judges what is rendered and what lies under argocd/.
+func eachObject(r *Render, check func(Object) []Finding) []Finding {
+	var all []Finding
+	for _, o := range r.Overlays {
+		for _, object := range o.Objects {
+			for _, f := range check(object) {
+				f.Overlay, f.Object = o.Name, object.ID()
+				all = append(all, f)
+			}
+		}
+	}
+	for _, object := range r.Argo {
+		for _, f := range check(object) {
+			f.Object = object.File + " " + object.ID()
+			all = append(all, f)
+		}
+	}
+	return all
+}

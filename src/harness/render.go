@@ -1,0 +1,328 @@
+package harness
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/kustomize/kyaml/openapi"
+)
+
+// Options say what to render and with what.
+type Options struct {
+	Root     string   // the repository to judge
+	Tools    string   // the repository whose build/bin and pinned schemas are used; empty means Root
+	Overlays []string // names under environments/; none means all
+}
+
+// A Variant is one of the ways in which the same overlay gets rendered in practice. All must give the same bytes.
+type Variant string
+
+const (
+	Helm4      Variant = "Helm 4"
+	Helm4Again Variant = "Helm 4 a second time"
+	Helm3      Variant = "Helm 3"
+	ArgoCD     Variant = "Argo CD's flags"
+)
+
+// argoFlags is what Argo CD adds from the cluster it syncs to. The values are deliberately not those of any overlay: an
+// overlay that states its own does not notice.
+var argoFlags = types.HelmConfig{
+	KubeVersion: "1.31.4",
+	ApiVersions: []string{"v1", "v1/Pod", "apps/v1", "apps/v1/Deployment", "example.com/v1", "example.com/v1/Cluster"},
+}
+
+// Render is a repository and everything that comes out of it.
+type Render struct {
+	*Source
+	Overlays []*Overlay
+	Argo     []Object      // what lies under argocd/
+	Rendered time.Duration // wall time of all renders
+	Decoded  time.Duration // wall time of decoding and schema checks
+}
+
+// Overlay is one network's render.
+type Overlay struct {
+	Name          string // such as "mainnet"
+	Dir           string // such as "environments/mainnet"
+	File          string // its kustomization
+	Kustomization types.Kustomization
+	Objects       []Object // of the Helm 4 render
+	Provided      []Provided
+	Reads         []string           // files that the render depends on, relative to the repository
+	Output        map[Variant][]byte // the YAML, as kustomize build prints it
+	Errors        map[Variant]error
+
+	workloads []Workload
+}
+
+// Load reads the repository, renders its overlays in every variant, in parallel, and decodes the objects.
+//
+// An overlay that does not render is not an error here but a finding later. Nothing is rendered at all while the tree holds
+// a symbolic link or names something outside of itself: rendering must stay safe on a stranger's change.
+func Load(ctx context.Context, opts Options) (*Render, error) {
+	src, err := readSource(opts.Root)
+	if err != nil {
+		return nil, err
+	}
+	tools := cmp.Or(opts.Tools, opts.Root)
+	helm := map[Variant]string{}
+	for variant, name := range map[Variant]string{Helm4: "helm4", Helm4Again: "helm4", Helm3: "helm3", ArgoCD: "helm4"} {
+		path, err := filepath.Abs(filepath.Join(tools, "build", "bin", name))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("looking for a Helm: %w; run `make tools` first", err)
+		}
+		helm[variant] = path
+	}
+	names := opts.Overlays
+	if len(names) == 0 {
+		names = src.OverlayNames()
+	}
+
+	r := &Render{Source: src}
+	for _, name := range names {
+		o := &Overlay{Name: name, Dir: "environments/" + name, Output: map[Variant][]byte{}, Errors: map[Variant]error{}}
+		if !slices.Contains(src.OverlayNames(), name) {
+			return nil, fmt.Errorf("%s holds no kustomization; the overlays are %s", o.Dir, strings.Join(src.OverlayNames(), ", "))
+		}
+		o.Kustomization, o.File = src.kustomization(o.Dir)
+		r.Overlays = append(r.Overlays, o)
+	}
+	if len(unsafe(src)) > 0 {
+		return r, nil
+	}
+
+	start := time.Now()
+	if err := r.render(ctx, helm); err != nil {
+		return nil, err
+	}
+	r.Rendered = time.Since(start)
+
+	start = time.Now()
+	schemas, err := customSchemas(ctx, tools)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range r.Overlays {
+		o.Objects = decode(o.Output[Helm4], schemas)
+		o.workloads = workloads(o.Objects)
+		o.Provided = readProvided(src, o)
+	}
+	for _, file := range src.Under("argocd") {
+		if _, isKustomization := src.Kustomizations[file]; isKustomization || filepath.Ext(file) != ".yaml" {
+			continue
+		}
+		data, err := src.Read(file)
+		if err != nil {
+			return nil, err
+		}
+		for _, object := range decode(data, schemas) {
+			object.File = file
+			r.Argo = append(r.Argo, object)
+		}
+	}
+	r.Decoded = time.Since(start)
+	return r, nil
+}
+
+// render fills in every overlay's output.
+func (r *Render) render(ctx context.Context, helm map[Variant]string) error {
+	prepare()
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for _, o := range r.Overlays {
+		for variant, command := range helm {
+			group.Go(func() error {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				config := types.HelmConfig{Enabled: true, Command: command}
+				if variant == ArgoCD {
+					config.KubeVersion, config.ApiVersions = argoFlags.KubeVersion, argoFlags.ApiVersions
+				}
+				disk := &recorder{FileSystem: filesys.MakeFsOnDisk()}
+				output, err := build(disk, filepath.Join(r.Root, o.Dir), config)
+
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					o.Errors[variant] = err
+					return nil
+				}
+				o.Output[variant] = output
+				if variant == Helm4 {
+					o.Reads = r.dependencies(o, disk.read)
+				}
+				return nil
+			})
+		}
+	}
+	return group.Wait()
+}
+
+// build is `kustomize build --enable-helm`, with kustomize's default load restrictions.
+func build(disk filesys.FileSystem, dir string, helm types.HelmConfig) ([]byte, error) {
+	options := krusty.MakeDefaultOptions()
+	options.PluginConfig.HelmConfig = helm
+	resources, err := krusty.MakeKustomizer(options).Run(disk, dir)
+	if err != nil {
+		return nil, err
+	}
+	return resources.AsYaml()
+}
+
+// prepare makes the process fit to render in parallel and independent of the user's own Helm.
+//
+// Kustomize builds its table of built-in kinds lazily and not safely for concurrent use (kustomize issue 4824); once built
+// it is only read. It also hands the whole environment to Helm, whose plugins and settings come from HELM_*.
+var prepare = sync.OnceFunc(func() {
+	openapi.Schema()
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "HELM_") {
+			os.Unsetenv(name)
+		}
+	}
+})
+
+// recorder notes which files kustomize reads.
+type recorder struct {
+	filesys.FileSystem
+	read []string
+}
+
+func (r *recorder) ReadFile(path string) ([]byte, error) {
+	data, err := r.FileSystem.ReadFile(path)
+	if err == nil {
+		r.read = append(r.read, path)
+	}
+	return data, err
+}
+
+// dependencies adds what Helm reads to what kustomize has read.
+func (r *Render) dependencies(o *Overlay, read []string) []string {
+	var files []string
+	for _, path := range read {
+		if rel, err := filepath.Rel(r.Root, path); err == nil {
+			files = append(files, filepath.ToSlash(rel))
+		}
+	}
+	for _, inflated := range o.inflated(r.Source) {
+		files = append(files, r.Under(inflated.Dir)...)
+	}
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
+// An Inflation is one helmCharts entry of an overlay, with the folder of its chart.
+type Inflation struct {
+	types.HelmChart
+	Dir string
+}
+
+// inflated returns the charts that an overlay inflates itself.
+func (o *Overlay) inflated(src *Source) []Inflation {
+	home := "charts"
+	if globals := o.Kustomization.HelmGlobals; globals != nil && globals.ChartHome != "" {
+		home = globals.ChartHome
+	}
+	var all []Inflation
+	for _, chart := range o.Kustomization.HelmCharts {
+		all = append(all, Inflation{chart, filepath.ToSlash(filepath.Join(o.Dir, home, chart.Name))})
+	}
+	return all
+}
+
+// renderRules compare the variants.
+var renderRules = []Rule{{
+	Name:   "renders",
+	Reason: "an overlay that does not build cannot be synced, and hides every other fault",
+	Fix:    "run `kustomize build --enable-helm` on the overlay and follow its message",
+	Check: inEachOverlay(func(o *Overlay) []Finding {
+		if err := o.Errors[Helm4]; err != nil {
+			return []Finding{{Object: o.File, Problem: buildProblem(err)}}
+		}
+		var all []Finding
+		for _, variant := range []Variant{Helm4Again, Helm3, ArgoCD} {
+			if err := o.Errors[variant]; err != nil {
+				all = append(all, Finding{Object: o.File, Problem: fmt.Sprintf("renders with Helm 4 but not with %s: %s", variant, buildProblem(err))})
+			}
+		}
+		return all
+	}),
+}, {
+	Name:   "same-twice",
+	Reason: "output that changes on its own restarts pods at every sync and makes a reviewed diff worthless",
+	Fix:    "remove what is random or depends on the time",
+	Check:  equal(Helm4Again),
+}, {
+	Name:   "same-under-helm-3",
+	Reason: "what a laptop with the other Helm shows is not what Argo CD syncs",
+	Fix:    "use only what both Helms agree on",
+	Check:  equal(Helm3),
+}, {
+	Name:   "same-under-argocd",
+	Reason: "Argo CD passes its cluster's version and API list to Helm, so the reviewed render is not the synced one",
+	Fix:    "state kubeVersion and apiVersions in the overlay's helmCharts entry and do not ask for .Capabilities",
+	Check:  equal(ArgoCD),
+}}
+
+// equal compares a variant with the plain Helm 4 render.
+func equal(variant Variant) func(*Render) []Finding {
+	return inEachOverlay(func(o *Overlay) []Finding {
+		want, got := o.Output[Helm4], o.Output[variant]
+		if want == nil || got == nil || string(want) == string(got) {
+			return nil
+		}
+		object, here, there := firstDifference(string(want), string(got))
+		return []Finding{{Object: object, Problem: fmt.Sprintf("%s gives %q where Helm 4 gave %q", variant, there, here)}}
+	})
+}
+
+// firstDifference returns the first line that differs and the object it is in.
+func firstDifference(want, got string) (object, wantLine, gotLine string) {
+	wantDocs, gotDocs := strings.Split(want, "\n---\n"), strings.Split(got, "\n---\n")
+	for i := range max(len(wantDocs), len(gotDocs)) {
+		a, b := at(wantDocs, i), at(gotDocs, i)
+		if a == b {
+			continue
+		}
+		id := documentID(cmp.Or(a, b))
+		aLines, bLines := strings.Split(a, "\n"), strings.Split(b, "\n")
+		for j := range max(len(aLines), len(bLines)) {
+			if at(aLines, j) != at(bLines, j) {
+				return id, strings.TrimSpace(at(aLines, j)), strings.TrimSpace(at(bLines, j))
+			}
+		}
+	}
+	return "", "", ""
+}
+
+// at returns an element, or nothing past the end.
+func at(list []string, i int) string {
+	if i < len(list) {
+		return list[i]
+	}
+	return ""
+}
+
+// buildProblem shortens a kustomize error to what its reader can act on: it repeats Helm's whole command line and environment.
+func buildProblem(err error) string {
+	text := err.Error()
+	text, _, _ = strings.Cut(text, ": unable to run: '")
+	return strings.Join(strings.Fields(strings.TrimPrefix(text, "Error: ")), " ")
+}

@@ -1,0 +1,97 @@
+package harness
+
+import (
+	"iter"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Workload is an object that makes pods.
+type Workload struct {
+	Object
+	Pods     corev1.PodTemplateSpec
+	At       string                // path of the pod template in the object, "" for a bare Pod
+	Selector *metav1.LabelSelector // nil when the workload does not choose its pods by label
+	Replicas *int32                // nil when it is not stated
+	Finite   bool                  // its pods end: they serve nobody
+}
+
+// workloads returns the objects that make pods.
+func workloads(list []Object) []Workload {
+	var all []Workload
+	for _, o := range list {
+		w := Workload{Object: o, At: "spec.template"}
+		switch typed := o.Typed.(type) {
+		case *appsv1.Deployment:
+			w.Pods, w.Selector, w.Replicas = typed.Spec.Template, typed.Spec.Selector, typed.Spec.Replicas
+		case *appsv1.StatefulSet:
+			w.Pods, w.Selector, w.Replicas = typed.Spec.Template, typed.Spec.Selector, typed.Spec.Replicas
+		case *appsv1.ReplicaSet:
+			w.Pods, w.Selector, w.Replicas = typed.Spec.Template, typed.Spec.Selector, typed.Spec.Replicas
+		case *appsv1.DaemonSet:
+			w.Pods, w.Selector = typed.Spec.Template, typed.Spec.Selector
+		case *batchv1.Job:
+			w.Pods, w.Finite = typed.Spec.Template, true
+		case *batchv1.CronJob:
+			w.Pods, w.Finite, w.At = typed.Spec.JobTemplate.Spec.Template, true, "spec.jobTemplate.spec.template"
+		case *corev1.Pod:
+			w.Pods, w.Finite, w.At = corev1.PodTemplateSpec{ObjectMeta: typed.ObjectMeta, Spec: typed.Spec}, typed.Spec.RestartPolicy == corev1.RestartPolicyNever, ""
+		default:
+			continue
+		}
+		all = append(all, w)
+	}
+	return all
+}
+
+// Field is the path of a field of the pod spec, from the root of the object.
+func (w Workload) Field(path string) string {
+	if w.At == "" {
+		return "spec." + path
+	}
+	return w.At + ".spec." + path
+}
+
+// Containers yields the containers that run, init containers first, with their path in the object.
+func (w Workload) Containers() iter.Seq2[string, corev1.Container] {
+	return func(yield func(string, corev1.Container) bool) {
+		for _, c := range w.Pods.Spec.InitContainers {
+			if !yield(w.Field("initContainers["+c.Name+"]"), c) {
+				return
+			}
+		}
+		for _, c := range w.Pods.Spec.Containers {
+			if !yield(w.Field("containers["+c.Name+"]"), c) {
+				return
+			}
+		}
+	}
+}
+
+// Listens reports whether a container port of the pods has this name or number.
+func (w Workload) Listens(port intstr.IntOrString) bool {
+	for _, c := range w.Containers() {
+		for _, p := range c.Ports {
+			if port.Type == intstr.String && p.Name == port.StrVal || port.Type == intstr.Int && p.ContainerPort == port.IntVal {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// selected returns the workloads whose pods a selector chooses.
+func selected(all []Workload, selector labels.Selector) []Workload {
+	var chosen []Workload
+	for _, w := range all {
+		if selector.Matches(labels.Set(w.Pods.Labels)) {
+			chosen = append(chosen, w)
+		}
+	}
+	return chosen
+}
