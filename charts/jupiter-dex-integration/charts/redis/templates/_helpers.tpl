@@ -74,6 +74,8 @@ redis-password
 {{- $values := get .root.Values .component -}}
 dir /data
 port 6379
+# Who may connect is the network policy's to say, and the password's.
+protected-mode no
 # A copy of each server's own is written by the start script, with the password, which is in no ConfigMap.
 include /run/redis/auth.conf
 {{- with $values.resources.limits.memory }}
