@@ -18,6 +18,9 @@ const (
 	CodeInvalidRequest      = "INVALID_REQUEST"
 	CodeCircularArbitrage   = "CIRCULAR_ARBITRAGE_IS_DISABLED"
 	CodeUpstreamUnavailable = "UPSTREAM_UNAVAILABLE"
+	CodeUpstreamTimeout     = "UPSTREAM_TIMEOUT"
+	CodeCircuitOpen         = "CIRCUIT_OPEN"
+	CodeMethodNotAllowed    = "METHOD_NOT_ALLOWED"
 	CodeStateNotReady       = "STATE_NOT_READY"
 	CodeTooManyRequests     = "TOO_MANY_REQUESTS"
 	CodeInternal            = "INTERNAL_ERROR"
@@ -66,7 +69,9 @@ func DecodeError(status int, body []byte) *Error {
 	return e
 }
 
-// WriteError answers with err: as itself if it is or wraps an *Error, else as an internal error that says nothing.
+// WriteError answers with err: as itself if it is or wraps an *Error, else as an internal error that says nothing. What
+// Jupiter's application would refuse (400, 500) has the application's shape; any other status comes from Jupiter's gateway
+// there, and has the fields of both shapes here.
 func WriteError(w http.ResponseWriter, err error) {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -75,10 +80,16 @@ func WriteError(w http.ResponseWriter, err error) {
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}
-	WriteJSON(w, e.Status, struct {
+	body := struct {
 		Error     string `json:"error"`
 		ErrorCode string `json:"errorCode,omitempty"`
-	}{e.Message, e.Code})
+		Code      int    `json:"code,omitempty"`
+		Message   string `json:"message,omitempty"`
+	}{Error: e.Message, ErrorCode: e.Code}
+	if e.Status != http.StatusBadRequest && e.Status != http.StatusInternalServerError {
+		body.Code, body.Message = e.Status, e.Message
+	}
+	WriteJSON(w, e.Status, body)
 }
 
 // WriteJSON answers with v.

@@ -1,0 +1,74 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"jupiter-dex-integration/src/platform"
+)
+
+// Upstream modes.
+const (
+	modeJupiter   = "jupiter"
+	modeOptimizer = "optimizer"
+)
+
+// maxUpstreamTimeout leaves the platform's server time to write an answer that came at the last moment.
+const maxUpstreamTimeout = time.Minute
+
+// Config is the gateway's environment.
+type Config struct {
+	platform.ServerConfig
+	platform.RedisConfig
+
+	Network string `env:"NETWORK" envDefault:"mainnet"`
+	// UpstreamMode says who answers the four swap operations. Jupiter exists on mainnet only.
+	UpstreamMode      string          `env:"UPSTREAM_MODE" envDefault:"jupiter"`
+	JupiterAPIURL     string          `env:"JUPITER_API_URL" envDefault:"https://api.jup.ag/swap/v1"`
+	JupiterAPIKey     platform.Secret `env:"JUPITER_API_KEY"`
+	RouteOptimizerURL string          `env:"ROUTE_OPTIMIZER_URL"`
+	// PriceOracleURL is asked for prices before Jupiter; empty: Jupiter alone.
+	PriceOracleURL string `env:"PRICE_ORACLE_URL"`
+
+	Breaker BreakerConfig
+
+	// CORSAllowOrigin is what browsers are told in Access-Control-Allow-Origin; "none": nothing.
+	CORSAllowOrigin string `env:"CORS_ALLOW_ORIGIN" envDefault:"*"`
+}
+
+// BreakerConfig holds for every upstream and endpoint.
+type BreakerConfig struct {
+	Enabled          bool   `env:"CIRCUIT_BREAKER_ENABLED" envDefault:"true"`
+	FailureThreshold uint32 `env:"CIRCUIT_BREAKER_FAILURE_THRESHOLD" envDefault:"5"`
+	// Timeout bounds one upstream call, also with the breaker disabled.
+	Timeout      time.Duration `env:"CIRCUIT_BREAKER_TIMEOUT" envDefault:"30s"`
+	ResetTimeout time.Duration `env:"CIRCUIT_BREAKER_RESET_TIMEOUT" envDefault:"60s"`
+}
+
+// Validate reports every variable that is out of bounds.
+func (c Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	switch c.Network {
+	case "mainnet", "testnet", "devnet":
+	default:
+		check(false, "NETWORK must be mainnet, testnet or devnet, not %q", c.Network)
+	}
+	switch c.UpstreamMode {
+	case modeJupiter:
+	case modeOptimizer:
+		check(c.RouteOptimizerURL != "", "ROUTE_OPTIMIZER_URL is missing: UPSTREAM_MODE %s needs it", modeOptimizer)
+	default:
+		check(false, "UPSTREAM_MODE must be %s or %s, not %q", modeJupiter, modeOptimizer, c.UpstreamMode)
+	}
+	check(c.Breaker.FailureThreshold > 0, "CIRCUIT_BREAKER_FAILURE_THRESHOLD must be at least 1")
+	check(c.Breaker.Timeout > 0 && c.Breaker.Timeout <= maxUpstreamTimeout,
+		"CIRCUIT_BREAKER_TIMEOUT must be more than 0 and at most %v, not %v", maxUpstreamTimeout, c.Breaker.Timeout)
+	check(c.Breaker.ResetTimeout > 0, "CIRCUIT_BREAKER_RESET_TIMEOUT must be more than 0, not %v", c.Breaker.ResetTimeout)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,117 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/sony/gobreaker/v2"
+
+	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/platform"
+)
+
+// gateway is the API and what it stands on.
+type gateway struct {
+	cfg       Config
+	log       *slog.Logger
+	metrics   *metrics
+	swaps     *upstream // of the four swap operations
+	jupiter   *upstream // nil where Jupiter is not: any network but mainnet
+	oracle    *upstream // nil if none is configured
+	upstreams []*upstream
+}
+
+// Serve runs the gateway until ctx ends.
+func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
+	redis, err := cfg.RedisConfig.Client()
+	if err != nil {
+		return err
+	}
+	g, err := newGateway(cfg, p, jupiter.NewTransport())
+	if err != nil {
+		return err
+	}
+	checks := []platform.Check{{Name: "upstream", Probe: g.checkUpstreams}}
+	if redis != nil {
+		defer redis.Close()
+		checks = append(checks, platform.Check{Name: "redis", Probe: func(ctx context.Context) error { return redis.Ping(ctx).Err() }})
+	}
+	return p.Serve(ctx, cfg.ServerConfig, platform.Service{Handler: g.handler(), Checks: checks})
+}
+
+func newGateway(cfg Config, p *platform.Process, transport http.RoundTripper) (*gateway, error) {
+	g := &gateway{cfg: cfg, log: p.Log, metrics: newMetrics(p.Registry)}
+	var errs []error
+	add := func(name, variable, url string, key func() string) *upstream {
+		client, err := jupiter.NewClient(url, key, transport)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", variable, err))
+		}
+		u := &upstream{name: name, client: client, timeout: cfg.Breaker.Timeout, metrics: g.metrics, log: p.Log}
+		if cfg.Breaker.Enabled {
+			u.breakers = g.newBreakers(name)
+		}
+		g.upstreams = append(g.upstreams, u)
+		return u
+	}
+	if cfg.UpstreamMode == modeOptimizer {
+		g.swaps = add("route-optimizer", "ROUTE_OPTIMIZER_URL", cfg.RouteOptimizerURL, nil)
+	} else {
+		g.jupiter = add("jupiter", "JUPITER_API_URL", cfg.JupiterAPIURL, cfg.JupiterAPIKey.Value)
+		g.swaps = g.jupiter
+		if cfg.Network != "mainnet" {
+			p.Log.Warn("Jupiter serves mainnet only", "NETWORK", cfg.Network, "UPSTREAM_MODE", cfg.UpstreamMode)
+		}
+	}
+	if cfg.PriceOracleURL != "" {
+		g.oracle = add("price-oracle", "PRICE_ORACLE_URL", cfg.PriceOracleURL, nil)
+	}
+	return g, errors.Join(errs...)
+}
+
+func (g *gateway) newBreakers(upstream string) map[string]*breaker {
+	breakers := make(map[string]*breaker, len(endpoints))
+	for _, endpoint := range endpoints {
+		b := newBreaker(g.cfg.Breaker, func(from, to gobreaker.State) {
+			g.log.Warn("circuit breaker", "upstream", upstream, "endpoint", endpoint, "from", from.String(), "to", to.String())
+		})
+		g.metrics.watchBreaker(upstream, endpoint, b)
+		breakers[endpoint] = b
+	}
+	return breakers
+}
+
+// checkUpstreams fails while a breaker is open. It asks no upstream: probes would eat of the quota that callers need.
+func (g *gateway) checkUpstreams(context.Context) error {
+	var open []string
+	for _, u := range g.upstreams {
+		for _, endpoint := range endpoints {
+			if b := u.breakers[endpoint]; b != nil && b.State() == gobreaker.StateOpen {
+				open = append(open, u.name+" "+endpoint)
+			}
+		}
+	}
+	if len(open) > 0 {
+		return fmt.Errorf("circuit breaker open: %s", strings.Join(open, ", "))
+	}
+	return nil
+}
+
+// statusClientClosed is what logs and metrics show for a caller who hung up; nobody receives it.
+const statusClientClosed = 499
+
+// respond writes an upstream's answer or the error in its place.
+func respond(w http.ResponseWriter, a *answer, err error) {
+	switch {
+	case err == nil:
+		a.writeTo(w)
+	case errors.Is(err, context.Canceled):
+		w.WriteHeader(statusClientClosed)
+	default:
+		jupiter.WriteError(w, err)
+	}
+}

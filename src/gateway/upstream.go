@@ -1,0 +1,173 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/platform"
+)
+
+// Endpoints are what breakers, limits and metrics tell apart.
+const (
+	endpointQuote            = "quote"
+	endpointSwap             = "swap"
+	endpointSwapInstructions = "swap-instructions"
+	endpointLabels           = "program-id-to-label"
+	endpointPrice            = "price"
+	endpointTokens           = "tokens"
+	endpointSwapV2           = "swap-v2"
+)
+
+var endpoints = []string{endpointQuote, endpointSwap, endpointSwapInstructions, endpointLabels, endpointPrice, endpointTokens, endpointSwapV2}
+
+// maxBuffered is how much of an answer is read before its first byte goes on: an answer that breaks off before that
+// becomes a clean error. Only token lists are longer; they stream.
+const maxBuffered = 1 << 20
+
+// call is a request on its way to an upstream.
+type call struct {
+	endpoint string
+	method   string
+	path     string // as jupiter.Client.NewRequest takes it
+	query    string
+	header   http.Header
+	body     []byte
+}
+
+// answer is what an upstream said, whatever the status.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	rest   io.ReadCloser // what follows body, nil if body is all
+}
+
+func (a *answer) close() {
+	if a.rest != nil {
+		a.rest.Close()
+	}
+}
+
+// writeTo sends the answer on. An answer that breaks off after it has begun breaks off here too: a clean end would make a
+// part look like the whole.
+func (a *answer) writeTo(w http.ResponseWriter) {
+	defer a.close()
+	h := w.Header()
+	for name, values := range a.header {
+		h[name] = values
+	}
+	if a.rest == nil {
+		h["Content-Length"] = []string{strconv.Itoa(len(a.body))}
+	}
+	w.WriteHeader(a.status)
+	_, err := w.Write(a.body)
+	if a.rest != nil && err == nil {
+		if _, err := io.Copy(w, a.rest); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+// upstream is one server that speaks Jupiter's API.
+type upstream struct {
+	name     string
+	client   *jupiter.Client
+	timeout  time.Duration
+	breakers map[string]*breaker // by endpoint; nil: no breakers
+	metrics  *metrics
+	log      *slog.Logger
+}
+
+// fetch sends c and returns the answer, which the caller must write or close. An error is a *jupiter.Error, or the cause
+// of ctx's end.
+func (u *upstream) fetch(ctx context.Context, c *call) (*answer, error) {
+	if u.breakers == nil {
+		return u.roundTrip(ctx, c)
+	}
+	return u.breakers[c.endpoint].do(u.name, func() (*answer, error) { return u.roundTrip(ctx, c) })
+}
+
+func (u *upstream) roundTrip(ctx context.Context, c *call) (*answer, error) {
+	start := time.Now()
+	a, err := u.exchange(ctx, c)
+	u.metrics.upstreamLatency.WithLabelValues(u.name, c.endpoint, outcome(a, err)).Observe(time.Since(start).Seconds())
+	if err == nil {
+		return a, nil
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	u.log.Warn("upstream call did not end in an answer", "request_id", platform.RequestID(ctx), "upstream", u.name,
+		"endpoint", c.endpoint, "error", err)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, jupiter.Errorf(http.StatusGatewayTimeout, jupiter.CodeUpstreamTimeout, "%s did not answer within %v", u.name, u.timeout)
+	}
+	return nil, jupiter.Errorf(http.StatusBadGateway, jupiter.CodeUpstreamUnavailable, "%s gave no complete answer", u.name)
+}
+
+// exchange gives an answer or an error, never both; the time bound covers the answer to its last byte.
+func (u *upstream) exchange(ctx context.Context, c *call) (_ *answer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, u.timeout)
+	keep := false
+	defer func() {
+		if !keep {
+			cancel()
+		}
+	}()
+	var body io.Reader
+	if c.body != nil {
+		body = bytes.NewReader(c.body)
+	}
+	req, err := u.client.NewRequest(ctx, c.method, c.path, c.query, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header = c.header.Clone()
+	resp, err := u.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode < 200 { // a switch of protocols, which nobody asked for
+		resp.Body.Close()
+		return nil, fmt.Errorf("status %d", resp.StatusCode)
+	}
+	a := &answer{status: resp.StatusCode, header: callerHeader(resp.StatusCode, resp.Header)}
+	if a.body, err = readBuffered(resp); err != nil {
+		resp.Body.Close()
+		return nil, fmt.Errorf("reading the answer: %w", err)
+	}
+	if int64(len(a.body)) == resp.ContentLength || len(a.body) < maxBuffered {
+		resp.Body.Close()
+		return a, nil
+	}
+	keep, a.rest = true, &streamed{resp.Body, cancel}
+	return a, nil
+}
+
+// readBuffered reads all of a body of known and modest length into a slice of that length, or at most maxBuffered bytes.
+func readBuffered(resp *http.Response) ([]byte, error) {
+	if n := resp.ContentLength; n >= 0 && n <= maxBuffered {
+		body := make([]byte, n)
+		_, err := io.ReadFull(resp.Body, body)
+		return body, err
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, maxBuffered))
+}
+
+type streamed struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (s *streamed) Close() error {
+	s.cancel()
+	return s.ReadCloser.Close()
+}
