@@ -5,22 +5,69 @@ SHELL := bash
 
 BIN := build/bin
 NETWORKS := mainnet testnet devnet
-# A tool is built from its pinned module on first use, and again when the pin changes.
-TOOLS_MOD := scripts/tools/go.mod scripts/tools/go.sum
-GO_TOOL = cd scripts/tools && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o ../../$@
 
 .PHONY: help
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: tools
-tools: $(BIN)/helm3 $(BIN)/helm4 $(BIN)/kustomize $(BIN)/ko ## Build the pinned helm 3, helm 4, kustomize and ko into build/bin
+.PHONY: run
+run: ## Start the whole tier offline in one process and say what to try
+	@mkdir -p $(BIN) && go build -o $(BIN)/jupiter-dex ./src/cmd/jupiter-dex
+	@exec $(BIN)/jupiter-dex
 
-$(BIN)/helm3: $(TOOLS_MOD)
-	$(GO_TOOL) helm.sh/helm/v3/cmd/helm
-$(BIN)/helm4: $(TOOLS_MOD)
-	$(GO_TOOL) helm.sh/helm/v4/cmd/helm
-$(BIN)/kustomize: $(TOOLS_MOD)
-	$(GO_TOOL) sigs.k8s.io/kustomize/kustomize/v5
-$(BIN)/ko: $(TOOLS_MOD)
-	$(GO_TOOL) github.com/google/ko
+.PHONY: smoke
+smoke: ## Start the tier on free ports, check a quote, a price and a swap, stop
+	@mkdir -p $(BIN) && go build -o $(BIN)/jupiter-dex ./src/cmd/jupiter-dex
+	@$(BIN)/jupiter-dex smoke
+
+.PHONY: test
+test: $(BIN)/helm3 $(BIN)/helm4 ## Every test, with the race detector
+	go vet ./...
+	go test -race ./...
+
+.PHONY: client
+client: ## Install Jupiter's official client (npm) so that the tests run it against the gateway
+	@mkdir -p build/client && cp scripts/client/package.json scripts/client/check.mjs build/client/
+	@cd build/client && npm install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error
+
+.PHONY: render
+render: $(BIN)/kustomize $(BIN)/helm4 ## Write every overlay's objects to build/rendered/<network>.yaml
+	@mkdir -p build/rendered
+	@for net in $(NETWORKS); do \
+	  $(BIN)/kustomize build --enable-helm --helm-command $(BIN)/helm4 environments/$$net > build/rendered/$$net.yaml; \
+	  printf '%-8s %3d objects  build/rendered/%s.yaml\n' $$net "$$(grep -c '^kind:' build/rendered/$$net.yaml)" $$net; \
+	done
+
+.PHONY: images
+images: $(BIN)/ko $(BIN)/crane ## Build the container images to build/images and print their digests
+	@scripts/images
+
+.PHONY: lint
+lint: $(BIN)/helm3 $(BIN)/helm4 $(BIN)/staticcheck $(BIN)/actionlint ## Lint Go, the chart under both Helms, the workflows and the scripts
+	@scripts/lint
+
+.PHONY: vulncheck
+vulncheck: $(BIN)/govulncheck ## Look up known vulnerabilities in the code that we call (asks the vulnerability database)
+	$(BIN)/govulncheck ./...
+
+.PHONY: bench
+bench: ## Run every benchmark
+	go test -run='^$$' -bench=. -benchmem ./...
+
+# A tool is built from its pinned module on first use, and again when a pin changes.
+tool.actionlint := github.com/rhysd/actionlint/cmd/actionlint
+tool.crane := github.com/google/go-containerregistry/cmd/crane
+tool.govulncheck := golang.org/x/vuln/cmd/govulncheck
+tool.helm3 := helm.sh/helm/v3/cmd/helm
+tool.helm4 := helm.sh/helm/v4/cmd/helm
+tool.ko := github.com/google/ko
+tool.kustomize := sigs.k8s.io/kustomize/kustomize/v5
+tool.staticcheck := honnef.co/go/tools/cmd/staticcheck
+
+$(BIN)/%: scripts/tools/go.mod scripts/tools/go.sum
+	@echo "building $*"
+	@cd scripts/tools && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o ../../$@ $(tool.$*)
+
+.PHONY: clean
+clean: ## Remove build/
+	rm -rf build
