@@ -46,7 +46,7 @@ type Pool interface {
 	SpotPrice(aToB bool) float64
 	// SwapInstruction builds the program's swap for a quote of this pool.
 	SwapInstruction(quote Quote, swap Swap) (solana.Instruction, error)
-	// SwapAccounts is how many accounts the instruction of SwapInstruction names, the program itself included.
+	// SwapAccounts is how many different accounts the instruction of SwapInstruction locks at most, the program itself included.
 	SwapAccounts(quote Quote) int
 }
 
