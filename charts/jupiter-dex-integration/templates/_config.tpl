@@ -42,6 +42,7 @@ CIRCUIT_BREAKER_RESET_TIMEOUT: {{ $values.circuitBreaker.resetTimeout | quote }}
 RATE_LIMIT_ENABLED: {{ $values.rateLimiting.enabled | quote }}
 RATE_LIMIT_REQUESTS_PER_MINUTE: {{ include "jupiter.int" $values.rateLimiting.requestsPerMinute | quote }}
 RATE_LIMIT_BURST_SIZE: {{ include "jupiter.int" $values.rateLimiting.burstSize | quote }}
+CORS_ALLOW_ORIGIN: {{ $values.corsAllowOrigin | quote }}
 {{- end -}}
 
 {{- define "jupiter.config.price-oracle" -}}
