@@ -1,0 +1,66 @@
+package oracle
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gagliardetto/solana-go"
+
+	"jupiter-dex-integration/src/platform"
+)
+
+// UpdateConfig is what it takes to refresh the prices once.
+type UpdateConfig struct {
+	platform.RedisConfig
+	// Network separates the prices of networks that share one Redis.
+	Network       string          `env:"NETWORK" envDefault:"mainnet"`
+	JupiterAPIURL string          `env:"JUPITER_API_URL" envDefault:"https://api.jup.ag/swap/v1"`
+	JupiterAPIKey platform.Secret `env:"JUPITER_API_KEY"`
+	// Tokens are the mints whose prices are kept.
+	Tokens []string `env:"PRICE_TOKENS"`
+	// UpdateInterval is the age at which prices are fetched anew, by whichever replica or job finds it first.
+	UpdateInterval time.Duration `env:"UPDATE_INTERVAL" envDefault:"5m"`
+}
+
+// Config is the configuration of the server.
+type Config struct {
+	platform.ServerConfig
+	UpdateConfig
+}
+
+const (
+	minUpdateInterval = time.Second
+	maxUpdateInterval = 24 * time.Hour
+	// maxTokens bounds memory and the calls of one update.
+	maxTokens = 5000
+)
+
+// Validate checks every variable and names all that are wrong.
+func (c UpdateConfig) Validate() error {
+	var errs []error
+	if !slices.Contains([]string{"mainnet", "testnet", "devnet"}, c.Network) {
+		errs = append(errs, fmt.Errorf("NETWORK: %q is none of mainnet, testnet, devnet", c.Network))
+	}
+	if len(c.Tokens) == 0 {
+		errs = append(errs, errors.New("PRICE_TOKENS is empty: list the mints to price, separated by commas"))
+	}
+	if len(c.Tokens) > maxTokens {
+		errs = append(errs, fmt.Errorf("PRICE_TOKENS has %d mints: at most %d", len(c.Tokens), maxTokens))
+	}
+	seen := make(map[string]bool, len(c.Tokens))
+	for _, mint := range c.Tokens {
+		if _, err := solana.PublicKeyFromBase58(mint); err != nil {
+			errs = append(errs, fmt.Errorf("PRICE_TOKENS: %q is not a base58 public key of 32 bytes", mint))
+		}
+		if seen[mint] {
+			errs = append(errs, fmt.Errorf("PRICE_TOKENS: %s is listed twice", mint))
+		}
+		seen[mint] = true
+	}
+	if c.UpdateInterval < minUpdateInterval || c.UpdateInterval > maxUpdateInterval {
+		errs = append(errs, fmt.Errorf("UPDATE_INTERVAL: %v is not between %v and %v", c.UpdateInterval, minUpdateInterval, maxUpdateInterval))
+	}
+	return errors.Join(errs...)
+}

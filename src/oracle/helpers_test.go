@@ -1,0 +1,235 @@
+package oracle
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"jupiter-dex-integration/src/jupiter"
+)
+
+const (
+	wsol = "So11111111111111111111111111111111111111112"
+	usdc = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+	jup  = "JUPyiwrYJFskUPiHa7hkeR8VUtAeFoSYbKedZNsDvCN"
+)
+
+// fixture returns recorded data, which lives outside the repository.
+func fixture(t *testing.T, name string) []byte {
+	t.Helper()
+	dir := os.Getenv("FIXTURES_DIR")
+	if dir == "" {
+		dir = "../../../shared/fixtures"
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "jupiter", name))
+	if err != nil {
+		if os.Getenv("REQUIRE_FIXTURES") == "1" {
+			t.Fatal(err)
+		}
+		t.Skipf("recorded data not found (set FIXTURES_DIR): %v", err)
+	}
+	return data
+}
+
+func TestMain(m *testing.M) {
+	logging.Disable() // go-redis's own
+	os.Exit(m.Run())
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// fakeJupiter is a price API whose answers and failures the test sets.
+type fakeJupiter struct {
+	mu     sync.Mutex
+	prices map[string]jupiter.Price
+	fail   func(call int, mints []string) error // nil: never
+	delay  time.Duration
+	calls  [][]string
+	at     []time.Time
+}
+
+func (f *fakeJupiter) set(usd map[string]string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.prices = map[string]jupiter.Price{}
+	for mint, price := range usd {
+		f.prices[mint] = jupiter.Price{USDPrice: json.Number(price), BlockID: 1, Decimals: 6}
+	}
+}
+
+func (f *fakeJupiter) setFail(fail func(int, []string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fail = fail
+}
+
+func (f *fakeJupiter) Prices(ctx context.Context, mints []string) (map[string]jupiter.Price, error) {
+	f.mu.Lock()
+	f.calls, f.at = append(f.calls, mints), append(f.at, time.Now())
+	call, fail, delay := len(f.calls), f.fail, f.delay
+	answer := map[string]jupiter.Price{}
+	for _, mint := range mints {
+		if p, ok := f.prices[mint]; ok {
+			answer[mint] = p
+		}
+	}
+	f.mu.Unlock()
+	if delay > 0 {
+		if err := sleep(ctx, delay); err != nil {
+			return nil, err
+		}
+	}
+	if fail != nil {
+		if err := fail(call, mints); err != nil {
+			return nil, err
+		}
+	}
+	return answer, nil
+}
+
+func (f *fakeJupiter) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.calls)
+}
+
+func testUpdater(source priceClient, rdb *redis.Client, interval time.Duration, tokens ...string) *updater {
+	m := newMetrics(prometheus.NewRegistry())
+	u := &updater{tokens: tokens, interval: interval, source: &jupiterSource{source, m}, book: newBook(), metrics: m, log: quiet}
+	if rdb != nil {
+		u.store = newStore(rdb, "mainnet")
+	}
+	return u
+}
+
+// usd is what the book says of mint, "" if nothing.
+func (b *book) usd(mint string) string { return string(b.snapshot()[mint].USDPrice) }
+
+// pipedRedis is a Redis that lives inside a synctest bubble: connections are pipes, its clock is the bubble's.
+type pipedRedis struct {
+	*miniredis.Miniredis
+	mu   sync.Mutex
+	down bool
+	open map[net.Conn]bool
+}
+
+// newPipedRedis must be called outside the bubble: miniredis itself listens on a socket.
+func newPipedRedis(t *testing.T) *pipedRedis {
+	return &pipedRedis{Miniredis: miniredis.RunT(t), open: map[net.Conn]bool{}}
+}
+
+func (p *pipedRedis) client(t *testing.T) *redis.Client {
+	rdb := redis.NewClient(&redis.Options{
+		Addr: "in-bubble", MaxRetries: -1, ContextTimeoutEnabled: true, Protocol: 2, DisableIdentity: true,
+		Dialer: func(context.Context, string, string) (net.Conn, error) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if p.down {
+				return nil, fmt.Errorf("connection refused")
+			}
+			ours, theirs := net.Pipe()
+			p.open[theirs] = true
+			go p.serve(theirs)
+			return ours, nil
+		},
+	})
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
+// setDown cuts and refuses connections, or accepts them again.
+func (p *pipedRedis) setDown(down bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = down
+	for conn := range p.open {
+		conn.Close()
+	}
+	clear(p.open)
+}
+
+func (p *pipedRedis) serve(conn net.Conn) {
+	defer conn.Close()
+	r, w := bufio.NewReader(conn), bufio.NewWriter(conn)
+	peer := server.NewPeer(w)
+	line := func() (int, error) {
+		text, err := r.ReadString('\n')
+		if err != nil {
+			return 0, err
+		}
+		return strconv.Atoi(strings.TrimSpace(text[1:]))
+	}
+	for {
+		n, err := line()
+		if err != nil {
+			return
+		}
+		args := make([]string, n)
+		for i := range args {
+			size, err := line()
+			if err != nil {
+				return
+			}
+			value := make([]byte, size+2)
+			if _, err := io.ReadFull(r, value); err != nil {
+				return
+			}
+			args[i] = string(value[:size])
+		}
+		p.Server().Dispatch(peer, args)
+		peer.Flush()
+	}
+}
+
+// realRedis starts a redis-server of its own for the test.
+func realRedis(t *testing.T) *redis.Client {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		if os.Getenv("REQUIRE_REDIS") == "1" {
+			t.Fatal("redis-server is required (REQUIRE_REDIS=1) and is not installed")
+		}
+		t.Skip("redis-server is not installed")
+	}
+	socket := filepath.Join(t.TempDir(), "redis.sock")
+	if len(socket) > 100 { // sun_path
+		dir, err := os.MkdirTemp("", "redis")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		socket = filepath.Join(dir, "redis.sock")
+	}
+	cmd := exec.Command(path, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", filepath.Dir(socket))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
+	t.Cleanup(func() { rdb.Close() })
+	for deadline := time.Now().Add(20 * time.Second); rdb.Ping(t.Context()).Err() != nil; {
+		if time.Now().After(deadline) {
+			t.Fatal("redis-server did not start")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return rdb
+}

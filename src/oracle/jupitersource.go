@@ -1,0 +1,110 @@
+package oracle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+
+	"jupiter-dex-integration/src/jupiter"
+)
+
+const (
+	callTimeout = 10 * time.Second
+	// retriesPerUpdate bounds what an upstream in trouble gets on top of one call per batch of tokens.
+	retriesPerUpdate = 4
+	firstBackoff     = 500 * time.Millisecond
+	maxBackoff       = 15 * time.Second
+)
+
+// priceClient is Jupiter's price API.
+type priceClient interface {
+	// Prices returns the prices of at most jupiter.MaxPriceIDs mints; those without a price are not in the map.
+	Prices(ctx context.Context, mints []string) (map[string]jupiter.Price, error)
+}
+
+// jupiterSource reads Jupiter's own prices.
+type jupiterSource struct {
+	client  priceClient
+	metrics *metrics
+}
+
+// observe returns the prices of tokens as far as Jupiter gave any, and with them an error for every batch that it did not
+// answer. A token that Jupiter left out is no error.
+func (s *jupiterSource) observe(ctx context.Context, tokens []string) (map[string]record, error) {
+	observed := make(map[string]record, len(tokens))
+	var errs []error
+	retries := retriesPerUpdate
+	for batch := range slices.Chunk(tokens, jupiter.MaxPriceIDs) {
+		prices, err := s.call(ctx, batch, &retries)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%d tokens from %s on: %w", len(batch), batch[0], err))
+			if ctx.Err() != nil || refused(err) {
+				break
+			}
+			continue
+		}
+		now := time.Now().Truncate(time.Millisecond)
+		for _, mint := range batch {
+			price, ok := prices[mint]
+			if !ok {
+				continue
+			}
+			r := record{price, now}
+			if err := r.check(); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", mint, err))
+				continue
+			}
+			observed[mint] = r
+		}
+	}
+	return observed, errors.Join(errs...)
+}
+
+// call asks for one batch, again while retries last and the failure may pass.
+func (s *jupiterSource) call(ctx context.Context, batch []string, retries *int) (map[string]jupiter.Price, error) {
+	backoff := firstBackoff
+	for {
+		bounded, cancel := context.WithTimeout(ctx, callTimeout)
+		prices, err := s.client.Prices(bounded, batch)
+		cancel()
+		s.metrics.call(err)
+		if err == nil {
+			return prices, nil
+		}
+		var answer *jupiter.Error
+		isAnswer := errors.As(err, &answer)
+		if isAnswer && answer.Status != http.StatusTooManyRequests && answer.Status < 500 || *retries == 0 {
+			return nil, err
+		}
+		*retries--
+		wait := backoff/2 + rand.N(backoff/2)
+		if isAnswer {
+			wait = max(wait, answer.RetryAfter)
+		}
+		if err := sleep(ctx, min(wait, maxBackoff)); err != nil {
+			return nil, err
+		}
+		backoff *= 2
+	}
+}
+
+// refused says that no other batch would fare better.
+func refused(err error) bool {
+	var answer *jupiter.Error
+	return errors.As(err, &answer) && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,99 @@
+package oracle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/platform"
+)
+
+// Serve runs the price server until ctx ends.
+func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
+	u, closeStore, err := newUpdater(cfg.UpdateConfig, p)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+	p.Registry.MustRegister(bookCollector{u.book, u.tokens, u.late()})
+	return p.Serve(ctx, cfg.ServerConfig, platform.Service{
+		Handler:    newAPI(u.book),
+		Checks:     u.checks(),
+		Background: []func(context.Context) error{u.run},
+	})
+}
+
+// Update refreshes the prices in Redis once, unless they are younger than the update interval. The error says what could
+// not be refreshed; the last good prices of those tokens stay.
+func Update(ctx context.Context, cfg UpdateConfig, p *platform.Process) error {
+	if cfg.RedisURL == "" {
+		return errors.New("REDIS_URL is empty: an update that is not stored is of no use to anyone")
+	}
+	u, closeStore, err := newUpdater(cfg, p)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+	return u.once(ctx)
+}
+
+func newUpdater(cfg UpdateConfig, p *platform.Process) (*updater, func() error, error) {
+	client, err := jupiter.NewClient(cfg.JupiterAPIURL, cfg.JupiterAPIKey.Value, jupiter.NewTransport())
+	if err != nil {
+		return nil, nil, fmt.Errorf("JUPITER_API_URL: %w", err)
+	}
+	rdb, err := cfg.RedisConfig.Client()
+	if err != nil {
+		return nil, nil, err
+	}
+	m := newMetrics(p.Registry)
+	u := &updater{
+		tokens: cfg.Tokens, interval: cfg.UpdateInterval,
+		source: &jupiterSource{client, m}, book: newBook(), metrics: m, log: p.Log,
+	}
+	if rdb == nil {
+		return u, func() error { return nil }, nil
+	}
+	u.store = newStore(rdb, cfg.Network)
+	return u, rdb.Close, nil
+}
+
+// late is the age from which a price says that updates have failed for a while.
+func (u *updater) late() time.Duration { return 3 * u.interval }
+
+// checks make a server ready once it has a price, from wherever; from then on trouble only degrades it.
+func (u *updater) checks() []platform.Check {
+	checks := []platform.Check{
+		{Name: "prices", Required: true, Probe: func(context.Context) error {
+			if len(u.book.snapshot()) > 0 {
+				return nil
+			}
+			problem, _ := u.status()
+			return errors.New("no price has been observed yet: " + problem)
+		}},
+		{Name: "update", Probe: func(context.Context) error {
+			if problem, _ := u.status(); problem != "" {
+				return errors.New("the last update was incomplete: " + problem)
+			}
+			var newest time.Time
+			for _, e := range u.book.snapshot() {
+				if e.ObservedAt.After(newest) {
+					newest = e.ObservedAt
+				}
+			}
+			if age := time.Since(newest); !newest.IsZero() && age > u.late() {
+				return fmt.Errorf("the newest price is %v old", age.Round(time.Second))
+			}
+			return nil
+		}},
+	}
+	if u.store != nil {
+		checks = append(checks, platform.Check{Name: "redis", Probe: func(context.Context) error {
+			_, err := u.status()
+			return err
+		}})
+	}
+	return checks
+}

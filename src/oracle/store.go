@@ -1,0 +1,168 @@
+package oracle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// leaseTTL is how long a leader that died keeps the others from updating. A living one renews in time.
+const leaseTTL = 30 * time.Second
+
+// errFenced says that another leader took over: what this one still holds must not be written.
+var errFenced = errors.New("another leader has taken over the update")
+
+// store is what the replicas and the update job share. Two keys in one hash slot:
+//
+//	oracle:v1:{NETWORK}:prices  hash  mint -> record, JSON
+//	oracle:v1:{NETWORK}:state   hash  version, fence, lease, completed, error
+//
+// Every read-and-decide is one script, on Redis's own clock: the clocks of the replicas do not matter.
+type store struct {
+	rdb           redis.UniversalClient
+	prices, state string
+}
+
+func newStore(rdb redis.UniversalClient, network string) *store {
+	prefix := "oracle:v1:{" + network + "}:"
+	return &store{rdb, prefix + "prices", prefix + "state"}
+}
+
+// turn is the answer to "is it for me to update?".
+type turn struct {
+	// Fence is greater than that of any earlier leader; 0 means that this caller is not the leader.
+	Fence int64
+	// Busy says that another leader is at work; otherwise a caller that is not leader is early.
+	Busy bool
+	// Version counts the writes of prices; it starts again at 0 when Redis loses its data.
+	Version int64
+}
+
+var beginScript = redis.NewScript(`
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local s = redis.call('HMGET', KEYS[1], 'version', 'completed', 'lease')
+local version, completed, lease = tonumber(s[1] or 0), tonumber(s[2] or 0), tonumber(s[3] or 0)
+local age, ttl = tonumber(ARGV[1]), tonumber(ARGV[2])
+-- A time in the future means that the clock was set back: it counts as past.
+if lease > now and lease <= now + ttl then return {0, 1, version} end
+if completed <= now and now - completed < age then return {0, 0, version} end
+redis.call('HSET', KEYS[1], 'lease', string.format('%.0f', now + ttl))
+return {redis.call('HINCRBY', KEYS[1], 'fence', 1), 0, version}`)
+
+// begin makes the caller leader if nobody else is and the last update is at least age old.
+func (s *store) begin(ctx context.Context, age time.Duration) (turn, error) {
+	v, err := beginScript.Run(ctx, s.rdb, []string{s.state}, age.Milliseconds(), leaseTTL.Milliseconds()).Int64Slice()
+	if err != nil {
+		return turn{}, fmt.Errorf("asking Redis whose turn it is: %w", err)
+	}
+	return turn{Fence: v[0], Busy: v[1] == 1, Version: v[2]}, nil
+}
+
+var renewScript = redis.NewScript(`
+if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return 0 end
+local t = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'lease', string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[2]))
+return 1`)
+
+// renew keeps the leader of fence in office for another leaseTTL.
+func (s *store) renew(ctx context.Context, fence int64) error {
+	held, err := renewScript.Run(ctx, s.rdb, []string{s.state}, fence, leaseTTL.Milliseconds()).Int64()
+	if err != nil {
+		return fmt.Errorf("renewing the lease: %w", err)
+	}
+	if held == 0 {
+		return errFenced
+	}
+	return nil
+}
+
+var commitScript = redis.NewScript(`
+if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return -1 end
+for i = 4, #ARGV, 2 do
+  if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[2], ARGV[i]) else redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+end
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local completed, before = now - ARGV[3], tonumber(redis.call('HGET', KEYS[1], 'completed') or 0)
+if before <= now and before > completed then completed = before end
+redis.call('HSET', KEYS[1], 'completed', string.format('%.0f', completed), 'error', ARGV[2], 'lease', 0)
+return redis.call('HINCRBY', KEYS[1], 'version', 1)`)
+
+// commit writes records and removes expired mints in one step, together with what went wrong ("" if nothing), and ends the
+// lease. ago is how long before now the update was completed. It returns the new version.
+func (s *store) commit(ctx context.Context, fence int64, records map[string]record, expired []string, problem string, ago time.Duration) (int64, error) {
+	args := make([]any, 0, 3+2*len(expired)+2*len(records))
+	args = append(args, fence, problem, ago.Milliseconds())
+	for _, mint := range expired {
+		args = append(args, mint, "")
+	}
+	for mint, r := range records {
+		value, err := json.Marshal(r)
+		if err != nil {
+			return 0, fmt.Errorf("encoding the price of %s: %w", mint, err)
+		}
+		args = append(args, mint, value)
+	}
+	version, err := commitScript.Run(ctx, s.rdb, []string{s.state, s.prices}, args...).Int64()
+	if err != nil {
+		return 0, fmt.Errorf("writing prices to Redis: %w", err)
+	}
+	if version < 0 {
+		return 0, errFenced
+	}
+	return version, nil
+}
+
+var releaseScript = redis.NewScript(`
+if redis.call('HGET', KEYS[1], 'fence') == ARGV[1] then redis.call('HSET', KEYS[1], 'lease', 0) end`)
+
+// release ends the lease of an update that was given up: it is somebody else's turn at once.
+func (s *store) release(ctx context.Context, fence int64) error {
+	if err := releaseScript.Run(ctx, s.rdb, []string{s.state}, fence).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("releasing the lease: %w", err)
+	}
+	return nil
+}
+
+// saved is what Redis holds.
+type saved struct {
+	version int64
+	// problem is what the last update could not do.
+	problem string
+	records map[string]record
+}
+
+// load reads all prices and the version that they belong to. A value that cannot be read is left out and reported in the
+// error; what could be read is returned with it.
+func (s *store) load(ctx context.Context) (saved, error) {
+	tx := s.rdb.TxPipeline()
+	state, prices := tx.HMGet(ctx, s.state, "version", "error"), tx.HGetAll(ctx, s.prices)
+	if _, err := tx.Exec(ctx); err != nil {
+		return saved{}, fmt.Errorf("reading prices from Redis: %w", err)
+	}
+	got := saved{records: make(map[string]record, len(prices.Val()))}
+	if text, ok := state.Val()[0].(string); ok {
+		got.version, _ = strconv.ParseInt(text, 10, 64)
+	}
+	got.problem, _ = state.Val()[1].(string)
+	var errs []error
+	for mint, value := range prices.Val() {
+		var r record
+		err := json.Unmarshal([]byte(value), &r)
+		if err == nil {
+			err = r.check()
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("the stored price of %s cannot be read: %w", mint, err))
+			continue
+		}
+		got.records[mint] = r
+	}
+	return got, errors.Join(errs...)
+}
