@@ -84,9 +84,11 @@ func (x uint192) less(y uint192) bool {
 	return b != 0
 }
 
-// shl is x * 2^n for n below 64, without what that pushes out.
-func (x uint192) shl(n uint) uint192 {
-	return uint192{x.w0 << n, x.w1<<n | x.w0>>(64-n), x.w2<<n | x.w1>>(64-n)}
+// shl is x * 2^n plus the highest n bits of next, for n below 64 and without what that pushes out.
+func (x uint192) shl(n uint, next uint64) uint192 {
+	n &= 63 // which it is, but so the compiler knows, too
+	m := 63 - n
+	return uint192{x.w0<<n | next>>1>>m, x.w1<<n | x.w0>>1>>m, x.w2<<n | x.w1>>1>>m}
 }
 
 // divStep is the step of a long division: the quotient and the remainder of n * 2^64 + next by d, where n is less than d and d has
@@ -123,7 +125,7 @@ func div64(n, d uint192) (q uint64, inexact bool) {
 		n, d = uint192{0, n.w0, n.w1}, uint192{0, d.w0, d.w1}
 	}
 	s := uint(bits.LeadingZeros64(d.w2))
-	q, r := divStep(n.shl(s), 0, d.shl(s))
+	q, r := divStep(n.shl(s, 0), 0, d.shl(s, 0))
 	return q, r.w0|r.w1|r.w2 != 0
 }
 
@@ -142,9 +144,8 @@ func div128(n, d uint192) (q Uint128, inexact, ok bool) {
 		return q, false, false
 	}
 	s := uint(bits.LeadingZeros64(d.w2))
-	r, d = r.shl(s), d.shl(s)
-	r.w0 |= next >> (64 - s)
-	q.Hi, r = divStep(r, next<<s, d)
+	d = d.shl(s, 0)
+	q.Hi, r = divStep(r.shl(s, next), next<<s, d)
 	q.Lo, r = divStep(r, 0, d)
 	return q, r.w0|r.w1|r.w2 != 0, true
 }

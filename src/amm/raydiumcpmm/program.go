@@ -103,20 +103,19 @@ func (p program) Decode(key solana.PublicKey, accounts amm.Accounts) (amm.Pool, 
 	}
 	r := accounts.Reader(s.config, p.id)
 	r.Discriminator(configDiscriminator)
-	s.tradeRate = r.Uint64(12, "trade_fee_rate")
+	tradeRate := r.Uint64(12, "trade_fee_rate")
 	creatorRate := r.Uint64(108, "creator_fee_rate")
 	r.Bytes(116, configLen-116, "padding")
-	if s.tradeRate > oneInRate || creatorRate > oneInRate-s.tradeRate {
-		r.Fail("creator_fee_rate", "%d and the trade fee rate %d exceed 1000000", creatorRate, s.tradeRate)
+	if tradeRate > oneInRate || creatorRate > oneInRate-tradeRate {
+		r.Fail("creator_fee_rate", "%d and the trade fee rate %d exceed 1000000", creatorRate, tradeRate)
 	}
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
-	if s.creatorFee {
-		s.creatorRate = creatorRate
-	}
+	var mints [2]token.Mint
+	var balances [2]uint64
 	for i, mint := range s.info.Mints {
-		if s.mints[i], err = token.DecodeMint(accounts, mint); err != nil {
+		if mints[i], err = token.DecodeMint(accounts, mint); err != nil {
 			return nil, err
 		}
 		vault, err := token.DecodeAccount(accounts, s.info.Vaults[i])
@@ -124,16 +123,16 @@ func (p program) Decode(key solana.PublicKey, accounts amm.Accounts) (amm.Pool, 
 			return nil, err
 		}
 		switch {
-		case s.mints[i].Program != s.info.TokenPrograms[i]:
+		case mints[i].Program != s.info.TokenPrograms[i]:
 			return nil, &amm.DecodeError{Account: key, Field: "token_program", Reason: "is not the program of mint " + mint.String()}
 		case vault.Mint != mint:
 			return nil, &amm.DecodeError{Account: s.info.Vaults[i], Field: "mint", Reason: "is not " + mint.String()}
 		case vault.Amount < s.owed[i]:
 			return nil, &amm.DecodeError{Account: s.info.Vaults[i], Field: "amount", Reason: "is less than the fees that the pool owes"}
 		}
-		s.balances[i] = vault.Amount
-		s.reserves[i] = vault.Amount - s.owed[i]
+		balances[i] = vault.Amount
 	}
+	s.setSides(tradeRate, creatorRate, mints, balances)
 	return s, nil
 }
 
