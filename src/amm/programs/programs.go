@@ -1,0 +1,67 @@
+// Package programs lists the deployed AMM programs of each cluster. It is the one place that knows every AMM package.
+package programs
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/gagliardetto/solana-go"
+
+	"jupiter-dex-integration/src/amm"
+	"jupiter-dex-integration/src/amm/raydiumcpmm"
+)
+
+// Cluster is a Solana network, named as in NETWORK.
+type Cluster string
+
+const (
+	Mainnet Cluster = "mainnet"
+	Testnet Cluster = "testnet"
+	Devnet  Cluster = "devnet"
+)
+
+// deployment is one program; a cluster without an id has none of it, unless it is configured.
+type deployment struct {
+	name string
+	new  func(id solana.PublicKey) amm.Program
+	ids  map[Cluster]string
+}
+
+// The ids are those that the programs' own repositories and SDKs publish.
+var deployments = []deployment{
+	{"raydium-cpmm", raydiumcpmm.New, map[Cluster]string{
+		Mainnet: "CPMMoo8L3F4NbTegBCKVNunggL7H1ZpdTHKxQB5qKP1C",
+		Devnet:  "DRaycpLY18LhpbydsBWbVJtxpNv9oXPgjRSfpF2bWpYb",
+	}},
+}
+
+// On gives the programs of a cluster. ids replaces or adds addresses by the name of the deployment, such as "raydium-cpmm".
+func On(cluster Cluster, ids map[string]solana.PublicKey) ([]amm.Program, error) {
+	if !slices.Contains([]Cluster{Mainnet, Testnet, Devnet}, cluster) {
+		return nil, fmt.Errorf("unknown cluster %q: use mainnet, testnet or devnet", cluster)
+	}
+	ids = maps.Clone(ids)
+	var programs []amm.Program
+	var names []string
+	for _, d := range deployments {
+		names = append(names, d.name)
+		id, configured := ids[d.name]
+		delete(ids, d.name)
+		if !configured {
+			text, deployed := d.ids[cluster]
+			if !deployed {
+				continue
+			}
+			var err error
+			if id, err = solana.PublicKeyFromBase58(text); err != nil {
+				return nil, fmt.Errorf("address of %s on %s: %w", d.name, cluster, err)
+			}
+		}
+		programs = append(programs, d.new(id))
+	}
+	for name := range ids {
+		return nil, fmt.Errorf("unknown AMM program %q: known are %v", name, names)
+	}
+	return programs, nil
+}
