@@ -1,0 +1,43 @@
+package chain
+
+import (
+	"time"
+
+	"github.com/gagliardetto/solana-go"
+
+	"jupiter-dex-integration/src/amm"
+)
+
+// Snapshot is the market at one slot. It is immutable.
+type Snapshot struct {
+	// Slot is the slot of the oldest pool state; see the package documentation.
+	Slot  uint64
+	Clock amm.Clock
+	// Pools has one place for every configured pool, the same in each snapshot; nil for one that cannot be quoted now.
+	Pools []amm.Pool
+	// Generation changes when a pool is quotable for the first time, so that equal generations have equal topology but for nils.
+	Generation uint64
+	// Advanced is when Slot last grew.
+	Advanced time.Time
+}
+
+// Reasons for which a pool is set aside. They are metric labels.
+const (
+	ReasonLoading         = "loading"
+	ReasonNotFound        = "not_found"
+	ReasonUnknownProgram  = "unknown_program"
+	ReasonMalformed       = "malformed"
+	ReasonUnsupported     = "unsupported"
+	ReasonTooManyAccounts = "too_many_accounts"
+	ReasonStale           = "stale"
+)
+
+// PoolStatus is what became of one configured pool.
+type PoolStatus struct {
+	Address solana.PublicKey
+	// Pool is nil if it cannot be quoted; then Reason is one of the constants and Err says more.
+	Pool   amm.Pool
+	Slot   uint64
+	Reason string
+	Err    error
+}

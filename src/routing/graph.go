@@ -1,0 +1,133 @@
+package routing
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/gagliardetto/solana-go"
+
+	"jupiter-dex-integration/src/amm"
+)
+
+// Graph is the pools of one snapshot with the tokens between them. It is immutable.
+type Graph struct {
+	*topology
+	clock amm.Clock
+	pools []amm.Pool
+	// spots are the marginal prices before fees, by pool and direction (0 is A to B). No trade gets more than that.
+	spots [][2]float64
+}
+
+// topology is what stays when prices change.
+type topology struct {
+	mints    []solana.PublicKey
+	decimals []uint8
+	index    map[solana.PublicKey]int32
+	labels   []string
+	poolOf   []int16 // label by pool, -1 for a pool that is not known yet
+	out, in  [][]edge
+	hubs     []int32 // mints by falling number of pools
+}
+
+// edge is one direction of a pool, as seen from one of its mints.
+type edge struct {
+	pool int32
+	to   int32
+	aToB bool
+}
+
+// NewGraph makes a graph of pools at clock. Places of pools that cannot be quoted are nil.
+func NewGraph(pools []amm.Pool, clock amm.Clock) *Graph {
+	t := &topology{index: map[solana.PublicKey]int32{}, poolOf: make([]int16, len(pools))}
+	mint := func(info *amm.Info, side int) int32 {
+		key := info.Mints[side]
+		i, ok := t.index[key]
+		if !ok {
+			i = int32(len(t.mints))
+			t.index[key] = i
+			t.mints = append(t.mints, key)
+			t.decimals = append(t.decimals, info.Decimals[side])
+			t.out, t.in = append(t.out, nil), append(t.in, nil)
+		}
+		return i
+	}
+	for i, p := range pools {
+		t.poolOf[i] = -1
+		if p == nil {
+			continue
+		}
+		info := p.Info()
+		label := slices.Index(t.labels, info.Label)
+		if label < 0 {
+			label = len(t.labels)
+			t.labels = append(t.labels, info.Label)
+		}
+		t.poolOf[i] = int16(label)
+		a, b := mint(info, 0), mint(info, 1)
+		for _, d := range []struct {
+			from, to int32
+			aToB     bool
+		}{{a, b, true}, {b, a, false}} {
+			t.out[d.from] = append(t.out[d.from], edge{int32(i), d.to, d.aToB})
+			t.in[d.to] = append(t.in[d.to], edge{int32(i), d.from, d.aToB})
+		}
+	}
+	for i := range t.mints {
+		t.hubs = append(t.hubs, int32(i))
+	}
+	slices.SortStableFunc(t.hubs, func(a, b int32) int { return cmp.Compare(len(t.out[b]), len(t.out[a])) })
+	g := &Graph{topology: t, clock: clock, pools: pools, spots: make([][2]float64, len(pools))}
+	for i := range pools {
+		g.price(i)
+	}
+	return g
+}
+
+// Update returns the graph of a later snapshot of the same pools. Pools that were nil when the topology was made stay out of
+// it, so a graph must be made anew when a pool becomes known.
+func (g *Graph) Update(pools []amm.Pool, clock amm.Clock) *Graph {
+	next := &Graph{topology: g.topology, clock: clock, pools: pools, spots: slices.Clone(g.spots)}
+	for i, p := range pools {
+		if p != g.pools[i] {
+			next.price(i)
+		}
+	}
+	return next
+}
+
+func (g *Graph) price(i int) {
+	g.spots[i] = [2]float64{}
+	if p := g.pools[i]; p != nil && g.poolOf[i] >= 0 {
+		for side, aToB := range []bool{true, false} {
+			if spot := p.SpotPrice(aToB); spot > 0 && !math.IsInf(spot, 0) {
+				g.spots[i][side] = spot
+			}
+		}
+	}
+}
+
+func (g *Graph) spot(e edge) float64 {
+	if e.aToB {
+		return g.spots[e.pool][0]
+	}
+	return g.spots[e.pool][1]
+}
+
+// Knows reports whether any pool trades mint.
+func (g *Graph) Knows(mint solana.PublicKey) bool {
+	_, ok := g.index[mint]
+	return ok
+}
+
+// Hubs are the n mints that most pools trade.
+func (g *Graph) Hubs(n int) []solana.PublicKey {
+	hubs := make([]solana.PublicKey, 0, n)
+	for _, i := range g.hubs[:min(n, len(g.hubs))] {
+		hubs = append(hubs, g.mints[i])
+	}
+	return hubs
+}
+
+// Labels are the DEX names of the pools.
+func (g *Graph) Labels() []string { return g.labels }

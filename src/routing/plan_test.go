@@ -1,0 +1,289 @@
+package routing
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/gagliardetto/solana-go"
+	"github.com/google/go-cmp/cmp"
+
+	"jupiter-dex-integration/src/amm"
+)
+
+var (
+	testClock  = amm.Clock{Slot: 1}
+	testLimits = Limits{MaxRoutes: 5, MaxHops: 4, MaxAccounts: 1000}
+)
+
+// check verifies what must hold of every plan, by the pools alone.
+func check(t *testing.T, req Request, lim Limits, p Plan) {
+	t.Helper()
+	have := map[solana.PublicKey]uint64{} // what has arrived and is not yet spent
+	shares := map[solana.PublicKey]int{}
+	used := map[amm.Pool]bool{}
+	have[req.Input] = p.In
+	for _, l := range p.Legs {
+		q, err := l.Pool.Quote(testClock, l.Quote.Request)
+		if err != nil || q != l.Quote {
+			t.Fatalf("leg %v quotes %+v, %v", l, q, err)
+		}
+		if used[l.Pool] {
+			t.Fatalf("pool %s is used twice", l.Pool.Info().Address)
+		}
+		used[l.Pool] = true
+		if have[l.Input] < q.In {
+			t.Fatalf("leg spends %d of %s, only %d have arrived", q.In, l.Input, have[l.Input])
+		}
+		have[l.Input] -= q.In
+		have[l.Output] += q.Out
+		shares[l.Input] += int(l.ShareBps)
+	}
+	for m, sum := range shares {
+		if sum != 10000 {
+			t.Errorf("shares of %s sum to %d", m, sum)
+		}
+	}
+	if have[req.Output] != p.Out || have[req.Input] != 0 {
+		t.Errorf("%d arrive and %d are unspent, plan says %d of %d", have[req.Output], have[req.Input], p.Out, p.In)
+	}
+	if req.ExactOut && p.Out < req.Amount || !req.ExactOut && p.In > req.Amount {
+		t.Errorf("in %d, out %d for %+v", p.In, p.Out, req)
+	}
+	if p.Routes > lim.MaxRoutes || p.Accounts > lim.MaxAccounts {
+		t.Errorf("%d routes and %d accounts beyond limits %+v", p.Routes, p.Accounts, lim)
+	}
+}
+
+// bestByExhaustion tries every simple path.
+func bestByExhaustion(pools []amm.Pool, req Request, hops int) (best uint64) {
+	var visit func(at solana.PublicKey, amount uint64, hops int, seen map[solana.PublicKey]bool)
+	from, to := req.Input, req.Output
+	if req.ExactOut {
+		from, to = to, from
+	}
+	visit = func(at solana.PublicKey, amount uint64, hops int, seen map[solana.PublicKey]bool) {
+		if at == to {
+			if best == 0 || (amount > best) != req.ExactOut {
+				best = amount
+			}
+			return
+		}
+		if hops == 0 {
+			return
+		}
+		for _, p := range pools {
+			for side, m := range p.Info().Mints {
+				other := p.Info().Mints[1-side]
+				if m != at || seen[other] {
+					continue
+				}
+				q, err := p.Quote(testClock, amm.Request{AToB: (side == 0) != req.ExactOut, ExactOut: req.ExactOut, Amount: amount})
+				if err != nil {
+					continue
+				}
+				next := q.Out
+				if req.ExactOut {
+					next = q.In
+				}
+				seen[other] = true
+				visit(other, next, hops-1, seen)
+				delete(seen, other)
+			}
+		}
+	}
+	visit(from, req.Amount, hops, map[solana.PublicKey]bool{from: true})
+	return best
+}
+
+func TestSinglePathIsTheBestOfAll(t *testing.T) {
+	for seed := range uint64(60) {
+		r := newRand(t, seed)
+		pools := randomMarket(r, 6, 12)
+		g := NewGraph(pools, testClock)
+		req := Request{Input: mint(r.IntN(6)), Output: mint(0), Amount: uint64(1 + r.Int64N(1e12)), ExactOut: seed%2 == 1}
+		if req.Input == req.Output {
+			req.Input = mint(1)
+		}
+		lim := Limits{MaxRoutes: 1, MaxHops: 4, MaxAccounts: 1000}
+		want := bestByExhaustion(pools, req, 4)
+		p, err := g.Plan(req, lim)
+		if err != nil {
+			if want != 0 || !errors.Is(err, ErrNoRoute) && !errors.As(err, new(*UnknownMintError)) {
+				t.Errorf("seed %d: %v, although exhaustion finds %d", seed, err, want)
+			}
+			continue
+		}
+		check(t, req, lim, p)
+		if got := p.side(req.ExactOut); got != want {
+			t.Errorf("seed %d: exactOut=%v plan makes %d, exhaustion %d", seed, req.ExactOut, got, want)
+		}
+	}
+}
+
+func TestSplitIsSoundAndNeverBelowTheBestSinglePath(t *testing.T) {
+	improved := 0
+	for seed := range uint64(300) {
+		r := newRand(t, seed)
+		pools := randomMarket(r, 12, 60)
+		g := NewGraph(pools, testClock)
+		req := Request{Input: mint(r.IntN(12)), Output: mint(r.IntN(12)), Amount: uint64(1) << r.IntN(45), ExactOut: seed%2 == 1}
+		one := testLimits
+		one.MaxRoutes = 1
+		single, err := g.Plan(req, one)
+		split, err2 := g.Plan(req, testLimits)
+		if (err == nil) != (err2 == nil) {
+			t.Fatalf("seed %d: single %v, split %v", seed, err, err2)
+		}
+		if err != nil {
+			continue
+		}
+		check(t, req, testLimits, split)
+		a, b := split.side(req.ExactOut), single.side(req.ExactOut)
+		if a != b && (a < b) != req.ExactOut {
+			t.Errorf("seed %d: split makes %d, one path %d", seed, a, b)
+		}
+		if a != b {
+			improved++
+		}
+	}
+	if improved < 50 {
+		t.Errorf("splitting improved only %d of 300 requests", improved)
+	}
+}
+
+func TestExactOutInputBuysTheOutput(t *testing.T) {
+	for seed := range uint64(100) {
+		r := newRand(t, seed)
+		g := NewGraph(randomMarket(r, 10, 40), testClock)
+		req := Request{Input: mint(1), Output: mint(5), Amount: uint64(1) << r.IntN(40), ExactOut: true}
+		p, err := g.Plan(req, testLimits)
+		if err != nil {
+			continue
+		}
+		// Spend the stated inputs leg by leg as exact-in swaps.
+		for _, l := range p.Legs {
+			q, err := l.Pool.Quote(testClock, amm.Request{AToB: l.Quote.AToB, Amount: l.Quote.In})
+			if err != nil || q.Out < l.Quote.Out {
+				t.Errorf("seed %d: %d buys %d, %v; the leg needs %d", seed, l.Quote.In, q.Out, err, l.Quote.Out)
+			}
+		}
+	}
+}
+
+func TestTwoEqualPoolsShareATrade(t *testing.T) {
+	g := NewGraph([]amm.Pool{newPool(0, 0, 1, 1e9, 1e9, 30), newPool(1, 0, 1, 1e9, 1e9, 30)}, testClock)
+	p, err := g.Plan(Request{Input: mint(0), Output: mint(1), Amount: 1e8}, testLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Legs) != 2 || p.Legs[0].ShareBps != 5000 {
+		t.Errorf("plan %+v", p)
+	}
+}
+
+func TestRoutesThroughOneSharedPoolAreMerged(t *testing.T) {
+	// 0 -> 1 has one pool; 1 -> 2 has two: both routes share the first.
+	g := NewGraph([]amm.Pool{newPool(0, 0, 1, 1e12, 1e12, 1), newPool(1, 1, 2, 1e9, 1e9, 30), newPool(2, 1, 2, 1e9, 1e9, 30)}, testClock)
+	req := Request{Input: mint(0), Output: mint(2), Amount: 1e8}
+	p, err := g.Plan(req, testLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, req, testLimits, p)
+	if len(p.Legs) != 3 || p.Routes != 2 {
+		t.Errorf("plan of %d legs and %d routes", len(p.Legs), p.Routes)
+	}
+}
+
+func TestLimitsAndFilters(t *testing.T) {
+	// Direct and expensive (Alpha), or by 1 (Beta, Gamma) or by 3 (Alpha, Beta).
+	pools := []amm.Pool{newPool(0, 0, 2, 1e9, 1e9, 500), newPool(1, 0, 1, 1e9, 1e9, 1), newPool(2, 1, 2, 1e9, 1e9, 1),
+		newPool(3, 0, 3, 1e9, 1e9, 2), newPool(4, 3, 2, 1e9, 1e9, 2)}
+	base := Request{Input: mint(0), Output: mint(2), Amount: 1e5}
+	for name, tc := range map[string]struct {
+		change func(*Request, *Limits)
+		want   []int // pools
+		err    error
+	}{
+		"cheapest":           {func(*Request, *Limits) {}, []int{1, 2}, nil},
+		"direct only":        {func(_ *Request, l *Limits) { l.MaxHops = 1 }, []int{0}, nil},
+		"few accounts":       {func(_ *Request, l *Limits) { l.MaxAccounts = 20 }, []int{0}, nil},
+		"too few accounts":   {func(_ *Request, l *Limits) { l.MaxAccounts = 5 }, nil, ErrNoRoute},
+		"one dex":            {func(r *Request, _ *Limits) { r.Dexes = []string{"Alpha"} }, []int{0}, nil},
+		"two dexes":          {func(r *Request, _ *Limits) { r.Dexes = []string{"Alpha", "Beta"} }, []int{3, 4}, nil},
+		"without a dex":      {func(r *Request, _ *Limits) { r.ExcludeDexes = []string{"Gamma"} }, []int{3, 4}, nil},
+		"unknown dex":        {func(r *Request, _ *Limits) { r.Dexes = []string{"alpha"} }, nil, ErrNoRoute},
+		"intermediate":       {func(r *Request, _ *Limits) { r.Intermediates = []solana.PublicKey{mint(3)} }, []int{3, 4}, nil},
+		"no intermediates":   {func(r *Request, _ *Limits) { r.Intermediates = []solana.PublicKey{} }, []int{0}, nil},
+		"exact out":          {func(r *Request, _ *Limits) { r.ExactOut = true }, []int{1, 2}, nil},
+		"exact out directly": {func(r *Request, l *Limits) { r.ExactOut, l.MaxHops = true, 1 }, []int{0}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req, lim := base, Limits{MaxRoutes: 1, MaxHops: 4, MaxAccounts: 64}
+			tc.change(&req, &lim)
+			p, err := NewGraph(pools, testClock).Plan(req, lim)
+			if !errors.Is(err, tc.err) {
+				t.Fatalf("error %v, want %v", err, tc.err)
+			}
+			var got []int
+			for _, l := range p.Legs {
+				for i := range pools {
+					if pools[i] == l.Pool {
+						got = append(got, i)
+					}
+				}
+			}
+			if d := cmp.Diff(tc.want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestUnknownMintIsNamed(t *testing.T) {
+	g := NewGraph([]amm.Pool{newPool(0, 0, 1, 1e9, 1e9, 30)}, testClock)
+	_, err := g.Plan(Request{Input: mint(0), Output: mint(7), Amount: 1}, testLimits)
+	if unknown, ok := errors.AsType[*UnknownMintError](err); !ok || unknown.Mint != mint(7) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestUpdateQuotesTheNewStateOnly(t *testing.T) {
+	pools := []amm.Pool{newPool(0, 0, 1, 1e9, 1e9, 30), newPool(1, 0, 1, 1e9, 2e9, 30)}
+	g := NewGraph(pools, testClock)
+	req := Request{Input: mint(0), Output: mint(1), Amount: 1000}
+	next := g.Update([]amm.Pool{pools[0], nil}, testClock)
+	p, err := next.Plan(req, testLimits)
+	if err != nil || len(p.Legs) != 1 || p.Legs[0].Pool != pools[0] {
+		t.Errorf("a pool without state was used: %+v, %v", p, err)
+	}
+	if p, _ := g.Plan(req, testLimits); p.Legs[0].Pool != pools[1] {
+		t.Error("the earlier graph changed")
+	}
+}
+
+func TestDeadlineStillGivesAPlan(t *testing.T) {
+	g := NewGraph(randomMarket(newRand(t, 1), 30, 200), testClock)
+	lim := testLimits
+	lim.Deadline = time.Now().Add(-time.Second)
+	req := Request{Input: mint(1), Output: mint(2), Amount: 1e9}
+	p, err := g.Plan(req, lim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, req, lim, p)
+}
+
+func BenchmarkPlan(b *testing.B) {
+	g := NewGraph(randomMarket(newRand(b, 7), 200, 1000), testClock)
+	r := newRand(b, 8)
+	reqs := make([]Request, 256)
+	for i := range reqs {
+		reqs[i] = Request{Input: mint(r.IntN(25)), Output: mint(100 + r.IntN(100)), Amount: uint64(1) << (20 + r.IntN(20))}
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		_, _ = g.Plan(reqs[i%len(reqs)], testLimits)
+	}
+}
