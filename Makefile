@@ -5,6 +5,7 @@ SHELL := bash
 
 BIN := build/bin
 NETWORKS := mainnet testnet devnet
+RACE := $(if $(shell command -v cc),-race)
 
 .PHONY: help
 help: ## List the targets
@@ -21,9 +22,9 @@ smoke: ## Start the tier on free ports, check a quote, a price and a swap, stop
 	@$(BIN)/jupiter-dex smoke
 
 .PHONY: test
-test: $(BIN)/helm3 $(BIN)/helm4 ## Every test, with the race detector
+test: $(BIN)/helm3 $(BIN)/helm4 ## Run every test, with the race detector where a C compiler allows it
 	go vet ./...
-	go test -race ./...
+	go test $(RACE) ./...
 
 .PHONY: client
 client: ## Install Jupiter's official client (npm) so that the tests run it against the gateway
@@ -55,18 +56,24 @@ bench: ## Run every benchmark
 	go test -run='^$$' -bench=. -benchmem ./...
 
 # A tool is built from its pinned module on first use, and again when a pin changes.
-tool.actionlint := github.com/rhysd/actionlint/cmd/actionlint
 tool.crane := github.com/google/go-containerregistry/cmd/crane
-tool.govulncheck := golang.org/x/vuln/cmd/govulncheck
 tool.helm3 := helm.sh/helm/v3/cmd/helm
 tool.helm4 := helm.sh/helm/v4/cmd/helm
 tool.ko := github.com/google/ko
 tool.kustomize := sigs.k8s.io/kustomize/kustomize/v5
+tool.actionlint := github.com/rhysd/actionlint/cmd/actionlint
+tool.govulncheck := golang.org/x/vuln/cmd/govulncheck
 tool.staticcheck := honnef.co/go/tools/cmd/staticcheck
 
-$(BIN)/%: scripts/tools/go.mod scripts/tools/go.sum
-	@echo "building $*"
-	@cd scripts/tools && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o ../../$@ $(tool.$*)
+TOOLS := $(addprefix $(BIN)/,crane helm3 helm4 ko kustomize)
+LINTERS := $(addprefix $(BIN)/,actionlint govulncheck staticcheck)
+$(TOOLS): module := scripts/tools
+$(TOOLS): scripts/tools/go.mod scripts/tools/go.sum
+$(LINTERS): module := scripts/tools/lint
+$(LINTERS): scripts/tools/lint/go.mod scripts/tools/lint/go.sum
+$(TOOLS) $(LINTERS):
+	@echo "building $(@F)"
+	@CGO_ENABLED=0 go -C $(module) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ $(tool.$(@F))
 
 .PHONY: clean
 clean: ## Remove build/
