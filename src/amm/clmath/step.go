@@ -1,9 +1,8 @@
 package clmath
 
 import (
-	"math/bits"
-
 	"jupiter-dex-integration/src/amm"
+	"jupiter-dex-integration/src/amm/muldiv"
 )
 
 // RateUnit is what fee rates are parts of: a rate of 3000 is 0.3%.
@@ -37,9 +36,9 @@ func (d Direction) Step(price, target, liquidity Uint128, rest uint64, rate uint
 	moved, ok := rest, true
 	if d.ExactOut == d.FeeOnOutput {
 		if d.ExactOut {
-			moved, ok = mulDiv(rest, RateUnit, uint64(RateUnit-rate), true)
+			moved, ok = GrossOf(rest, rate)
 		} else {
-			moved, ok = mulDiv(rest, uint64(RateUnit-rate), RateUnit, false)
+			moved, ok = muldiv.Floor(rest, uint64(RateUnit-rate), RateUnit)
 		}
 		if !ok {
 			return Step{}, amm.ErrOverflow
@@ -116,31 +115,16 @@ func (x words) amount(a bool, p, q Uint128, up bool) (uint64, bool) {
 
 // FeeOf is the fee that amount includes, rounded up.
 func FeeOf(amount uint64, rate uint32) uint64 {
-	fee, _ := mulDiv(amount, uint64(rate), RateUnit, true) // at most amount
+	fee, _ := muldiv.Ceil(amount, uint64(rate), RateUnit) // at most amount
 	return fee
 }
 
 // FeeOnTop is the fee on an amount that does not include it, rounded up, and whether it fits.
 func FeeOnTop(amount uint64, rate uint32) (uint64, bool) {
-	return mulDiv(amount, uint64(rate), uint64(RateUnit-rate), true)
+	return muldiv.Ceil(amount, uint64(rate), uint64(RateUnit-rate))
 }
 
 // GrossOf is the least amount of which amount is left when the fee is off, and whether it fits.
 func GrossOf(amount uint64, rate uint32) (uint64, bool) {
-	return mulDiv(amount, RateUnit, uint64(RateUnit-rate), true)
-}
-
-// mulDiv is x * y / d, rounded down or up, and whether it fits. y must be less than 2^63.
-func mulDiv(x, y, d uint64, up bool) (uint64, bool) {
-	hi, lo := bits.Mul64(x, y)
-	if up {
-		var carry uint64
-		lo, carry = bits.Add64(lo, d-1, 0)
-		hi += carry
-	}
-	if hi >= d {
-		return 0, false
-	}
-	q, _ := bits.Div64(hi, lo, d)
-	return q, true
+	return muldiv.Ceil(amount, RateUnit, uint64(RateUnit-rate))
 }

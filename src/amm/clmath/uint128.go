@@ -5,18 +5,6 @@ import "math/bits"
 // Uint128 is an unsigned integer: a Q64.64 square-root price, or liquidity.
 type Uint128 struct{ Hi, Lo uint64 }
 
-// Cmp is -1, 0 or 1 as x is less than, equal to or more than y.
-func (x Uint128) Cmp(y Uint128) int {
-	switch {
-	case x == y:
-		return 0
-	case x.Less(y):
-		return -1
-	default:
-		return 1
-	}
-}
-
 func (x Uint128) Less(y Uint128) bool {
 	_, borrow := bits.Sub64(x.Lo, y.Lo, 0)
 	_, borrow = bits.Sub64(x.Hi, y.Hi, borrow)
