@@ -75,7 +75,7 @@ func checkApplications(r *Render) []Finding {
 	byOverlay := map[string]string{}
 	for object, app := range custom[application](r.Argo, applicationKind) {
 		report := func(field, format string, args ...any) {
-			all = append(all, Finding{Object: object.File + " " + object.ID(), Field: field, Problem: fmt.Sprintf(format, args...)})
+			all = append(all, Finding{Overlay: r.Argo.Name, Object: object.ID(), Field: field, Problem: fmt.Sprintf(format, args...)})
 		}
 		dir := path.Clean(app.Spec.Source.Path)
 		if first, taken := byOverlay[dir]; taken {
@@ -83,15 +83,15 @@ func checkApplications(r *Render) []Finding {
 		}
 		byOverlay[dir] = object.ID()
 
-		if _, file := r.kustomization(dir); r.Kustomizations[file].Kind == "" {
+		if _, file := r.kustomization(dir); file == "" {
 			report("spec.source.path", "%s holds no kustomization", dir)
 			continue
 		}
 		overlay := r.overlay(dir)
-		if overlay == nil {
-			continue // not part of this run
+		if overlay == nil || !overlay.Rendered() {
+			continue
 		}
-		if want := overlay.Kustomization.Namespace; app.Spec.Destination.Namespace != want {
+		if want := overlay.Kustomization.Namespace; want != "" && app.Spec.Destination.Namespace != want {
 			report("spec.destination.namespace", "is %q, but the overlay's namespace is %q", app.Spec.Destination.Namespace, want)
 		}
 		patterns := generatePatterns(object, dir)
@@ -103,7 +103,7 @@ func checkApplications(r *Render) []Finding {
 		}
 		_, proj, found := r.project(app.Spec.Project)
 		if !found {
-			report("spec.project", "there is no AppProject %q under argocd/", app.Spec.Project)
+			report("spec.project", "there is no AppProject %q", app.Spec.Project)
 			continue
 		}
 		if !slices.Contains(proj.Spec.SourceRepos, app.Spec.Source.RepoURL) {
@@ -114,7 +114,7 @@ func checkApplications(r *Render) []Finding {
 		}
 	}
 	for _, o := range r.Overlays {
-		if byOverlay[o.Dir] == "" {
+		if byOverlay[o.Dir] == "" && r.Argo.Rendered() {
 			all = append(all, Finding{Overlay: o.Name, Object: o.Dir, Problem: "no Application under argocd/ syncs it"})
 		}
 	}
@@ -126,7 +126,7 @@ func checkProjectKinds(r *Render) []Finding {
 	for _, app := range custom[application](r.Argo, applicationKind) {
 		overlay := r.overlay(path.Clean(app.Spec.Source.Path))
 		object, proj, found := r.project(app.Spec.Project)
-		if overlay == nil || !found || overlay.Output[Helm4] == nil {
+		if overlay == nil || !found || !overlay.Rendered() {
 			continue
 		}
 		var namespaced, cluster []groupKind
@@ -143,13 +143,13 @@ func checkProjectKinds(r *Render) []Finding {
 		}
 		compare := func(field string, allowed, rendered []groupKind) {
 			for _, kind := range rendered {
-				if !slices.Contains(allowed, kind) {
-					all = append(all, Finding{Overlay: overlay.Name, Object: object.File + " " + object.ID(), Field: field, Problem: fmt.Sprintf("does not list %s, which the overlay renders", kind)})
+				if !slices.ContainsFunc(allowed, kind.matches) {
+					all = append(all, Finding{Overlay: r.Argo.Name, Object: object.ID(), Field: field, Problem: fmt.Sprintf("does not list %s, which %s renders", kind, overlay.Dir)})
 				}
 			}
 			for _, kind := range allowed {
 				if !slices.Contains(rendered, kind) {
-					all = append(all, Finding{Overlay: overlay.Name, Object: object.File + " " + object.ID(), Field: field, Problem: fmt.Sprintf("lists %s, which the overlay does not render", kind)})
+					all = append(all, Finding{Overlay: r.Argo.Name, Object: object.ID(), Field: field, Problem: fmt.Sprintf("lists %s, which %s does not render", kind, overlay.Dir)})
 				}
 			}
 		}
@@ -157,6 +157,13 @@ func checkProjectKinds(r *Render) []Finding {
 		compare("spec.clusterResourceWhitelist", proj.Spec.ClusterResourceWhitelist, unique(cluster))
 	}
 	return all
+}
+
+// matches reports whether an AppProject's entry, possibly with wildcards, allows the kind.
+func (g groupKind) matches(allowed groupKind) bool {
+	group, _ := path.Match(allowed.Group, g.Group)
+	kind, _ := path.Match(allowed.Kind, g.Kind)
+	return group && kind
 }
 
 func unique(list []groupKind) []groupKind {

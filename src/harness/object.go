@@ -25,7 +25,6 @@ import (
 type Object struct {
 	unstructured.Unstructured
 	Typed      runtime.Object // the Go type of a built-in kind, nil for custom resources
-	File       string         // where it was read from, for objects that are not rendered
 	Namespaced bool
 	Unknown    bool      // no schema is known for the kind: nothing below was checked
 	Faults     []Finding // what strict decoding and the schema refuse
@@ -78,7 +77,7 @@ func decodeOne(document []byte, schemas *schemaSet) Object {
 	custom, err := schemas.find(gvk)
 	switch {
 	case errors.Is(err, errNoSchema):
-		o.Unknown = true
+		o.Unknown, o.Namespaced = true, o.GetNamespace() != ""
 	case err != nil:
 		o.Faults = append(o.Faults, Finding{Problem: err.Error()})
 	default:
@@ -120,9 +119,9 @@ func objects[T runtime.Object](o *Overlay) iter.Seq2[Object, T] {
 }
 
 // custom yields the custom resources of one kind, decoded into the fields that a rule needs.
-func custom[T any](list []Object, kind schema.GroupKind) iter.Seq2[Object, T] {
+func custom[T any](o *Overlay, kind schema.GroupKind) iter.Seq2[Object, T] {
 	return func(yield func(Object, T) bool) {
-		for _, object := range list {
+		for _, object := range o.Objects {
 			if object.GroupVersionKind().GroupKind() != kind {
 				continue
 			}
@@ -150,21 +149,22 @@ var objectRules = []Rule{{
 	Name:   "known-kind",
 	Reason: "an object of a kind that is not checked can hold any mistake",
 	Fix:    "correct apiVersion and kind, or add the operator that defines the kind to the harness's schema modules",
-	Check: func(r *Render) []Finding {
-		return eachObject(r, func(o Object) []Finding {
-			if !o.Unknown {
-				return nil
-			}
-			return []Finding{{Problem: fmt.Sprintf("no schema is known for %s %s", o.GetAPIVersion(), o.GetKind())}}
-		})
-	},
+	Check: eachObject(func(o Object) []Finding {
+		if !o.Unknown {
+			return nil
+		}
+		return []Finding{{Problem: fmt.Sprintf("no schema is known for %s %s", o.GetAPIVersion(), o.GetKind())}}
+	}),
+}, {
+	Name:   "served-api",
+	Reason: "the API server of the pinned Kubernetes version does not serve the object's API version, or will stop soon",
+	Fix:    "use the API version that replaces it",
+	Check:  checkServed,
 }, {
 	Name:   "schema",
 	Reason: "the API server refuses the object, or drops a field that it does not know without a word",
 	Fix:    "write the field as the API defines it",
-	Check: func(r *Render) []Finding {
-		return eachObject(r, func(o Object) []Finding { return o.Faults })
-	},
+	Check:  eachObject(func(o Object) []Finding { return o.Faults }),
 }, {
 	Name:   "namespace",
 	Reason: "kustomize does not add a namespace to what a chart prints: such an object lands wherever the syncing tool points",
@@ -194,22 +194,57 @@ var objectRules = []Rule{{
 	}),
 }}
 
-// eachObject judges what is rendered and what lies under argocd/.
-func eachObject(r *Render, check func(Object) []Finding) []Finding {
-	var all []Finding
-	for _, o := range r.Overlays {
+// eachObject makes a Check out of a function that judges one object.
+func eachObject(check func(Object) []Finding) func(*Render) []Finding {
+	return inEachRender(func(o *Overlay) []Finding {
+		var all []Finding
 		for _, object := range o.Objects {
 			for _, f := range check(object) {
-				f.Overlay, f.Object = o.Name, object.ID()
+				f.Object = object.ID()
 				all = append(all, f)
 			}
 		}
+		return all
+	})
+}
+
+func checkServed(r *Render) []Finding {
+	major, minor, err := kubernetesVersion(r.Versions.Kubernetes)
+	if err != nil {
+		return []Finding{{Object: "versions.yaml", Field: "kubernetes", Problem: err.Error()}}
 	}
-	for _, object := range r.Argo {
-		for _, f := range check(object) {
-			f.Object = object.File + " " + object.ID()
-			all = append(all, f)
+	// reached reports whether the pinned version is at least the one that a life cycle method names.
+	reached := func(m, n int) bool { return major > m || major == m && minor >= n }
+	return eachObject(func(o Object) []Finding {
+		problem := ""
+		removed, hasEnd := o.Typed.(interface{ APILifecycleRemoved() (int, int) })
+		deprecated, ages := o.Typed.(interface{ APILifecycleDeprecated() (int, int) })
+		switch {
+		case hasEnd && reached(removed.APILifecycleRemoved()):
+			m, n := removed.APILifecycleRemoved()
+			problem = fmt.Sprintf("is gone since Kubernetes %d.%d", m, n)
+		case ages && reached(deprecated.APILifecycleDeprecated()):
+			m, n := deprecated.APILifecycleDeprecated()
+			problem = fmt.Sprintf("is deprecated since Kubernetes %d.%d", m, n)
+		case strings.Contains(o.GroupVersionKind().Version, "alpha") && o.Typed != nil:
+			problem = "is an alpha API, which clusters do not serve unless asked to"
+		default:
+			return nil
 		}
+		f := Finding{Field: "apiVersion", Problem: fmt.Sprintf("%s %s", o.GetAPIVersion(), problem)}
+		if replaced, ok := o.Typed.(interface {
+			APILifecycleReplacement() schema.GroupVersionKind
+		}); ok {
+			f.Fix = "use " + replaced.APILifecycleReplacement().GroupVersion().String()
+		}
+		return []Finding{f}
+	})(r)
+}
+
+// kubernetesVersion splits a version such as "1.37.2".
+func kubernetesVersion(version string) (major, minor int, err error) {
+	if _, err := fmt.Sscanf(version, "%d.%d.", &major, &minor); err != nil {
+		return 0, 0, fmt.Errorf("%q is no Kubernetes version such as 1.37.2", version)
 	}
-	return all
+	return major, minor, nil
 }

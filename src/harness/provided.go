@@ -32,6 +32,7 @@ func readProvided(src *Source, o *Overlay) []Provided {
 	}
 	if err != nil {
 		src.faults = append(src.faults, Finding{Overlay: o.Name, Object: file, Problem: err.Error()})
+		return list
 	}
 	for i, p := range list {
 		if p.Kind == "" || p.Name == "" || p.Why == "" {

@@ -110,7 +110,7 @@ func contents(o *Overlay) map[string][]string {
 		slices.Sort(keys)
 		found[object.ID()] = keys
 	}
-	for object, external := range custom[externalSecret](o.Objects, externalSecretKind) {
+	for object, external := range custom[externalSecret](o, externalSecretKind) {
 		name, keys := external.Spec.Target.Name, slices.Collect(maps.Keys(external.Spec.Target.Template.Data))
 		if name == "" {
 			name = object.GetName()
@@ -161,7 +161,7 @@ func references(o *Overlay) []reference {
 			}
 		}
 	}
-	for object, external := range custom[externalSecret](o.Objects, externalSecretKind) {
+	for object, external := range custom[externalSecret](o, externalSecretKind) {
 		if store := external.Spec.SecretStoreRef; store.Name != "" {
 			kind := store.Kind
 			if kind == "" {

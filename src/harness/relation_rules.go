@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -124,7 +125,7 @@ func checkServicePorts(o *Overlay) []Finding {
 				target = intstr.FromInt32(port.Port)
 			}
 			for _, w := range serves(o, service) {
-				if !w.Listens(target) {
+				if !w.Finite && !w.Listens(target) {
 					all = append(all, Finding{Object: object.ID(), Field: fmt.Sprintf("spec.ports[%d].targetPort", i), Problem: fmt.Sprintf("%s has no container port %s", w.ID(), target.String())})
 				}
 			}
@@ -141,11 +142,8 @@ func checkServicePorts(o *Overlay) []Finding {
 					continue
 				}
 				// One policy may cover several workloads; a port that none of them has is a mistake.
-				listening := false
-				for _, w := range selected(o.workloads, selector) {
-					listening = listening || w.Listens(*port.Port)
-				}
-				if !listening {
+				covered := selected(o.workloads, selector)
+				if len(covered) > 0 && !slices.ContainsFunc(covered, func(w Workload) bool { return w.Listens(*port.Port) }) {
 					all = append(all, Finding{Object: object.ID(), Field: fmt.Sprintf("spec.ingress[%d].ports[%d]", i, j), Problem: fmt.Sprintf("no container of the pods it covers has port %s", port.Port)})
 				}
 			}
@@ -179,7 +177,7 @@ type monitor struct {
 
 func checkServiceMonitors(o *Overlay) []Finding {
 	var all []Finding
-	for object, m := range custom[monitor](o.Objects, schema.GroupKind{Group: "monitoring.coreos.com", Kind: "ServiceMonitor"}) {
+	for object, m := range custom[monitor](o, schema.GroupKind{Group: "monitoring.coreos.com", Kind: "ServiceMonitor"}) {
 		report := func(field, format string, args ...any) {
 			all = append(all, Finding{Object: object.ID(), Field: field, Problem: fmt.Sprintf(format, args...)})
 		}
@@ -198,7 +196,8 @@ func checkServiceMonitors(o *Overlay) []Finding {
 		case len(chosen) == 0:
 			report("spec.selector", "no Service carries %s", selector)
 		case len(chosen) > 1:
-			report("spec.selector", "%s chooses several Services (%s), so pods are scraped twice", selector, strings.Join(names, ", "))
+			report("spec.selector", "chooses several Services (%s), so pods are scraped twice", strings.Join(names, ", "))
+			continue
 		}
 		for i, endpoint := range m.Spec.Endpoints {
 			for _, service := range chosen {

@@ -47,7 +47,7 @@ var argoFlags = types.HelmConfig{
 type Render struct {
 	*Source
 	Overlays []*Overlay
-	Argo     []Object      // what lies under argocd/
+	Argo     *Overlay      // argocd/: the AppProjects and Applications, judged by rules of their own
 	Rendered time.Duration // wall time of all renders
 	Decoded  time.Duration // wall time of decoding and schema checks
 }
@@ -93,14 +93,12 @@ func Load(ctx context.Context, opts Options) (*Render, error) {
 		names = src.OverlayNames()
 	}
 
-	r := &Render{Source: src}
+	r := &Render{Source: src, Argo: newOverlay(src, "argocd", "argocd")}
 	for _, name := range names {
-		o := &Overlay{Name: name, Dir: "environments/" + name, Output: map[Variant][]byte{}, Errors: map[Variant]error{}}
 		if !slices.Contains(src.OverlayNames(), name) {
-			return nil, fmt.Errorf("%s holds no kustomization; the overlays are %s", o.Dir, strings.Join(src.OverlayNames(), ", "))
+			return nil, fmt.Errorf("there is no overlay %q; there are %s", name, strings.Join(src.OverlayNames(), ", "))
 		}
-		o.Kustomization, o.File = src.kustomization(o.Dir)
-		r.Overlays = append(r.Overlays, o)
+		r.Overlays = append(r.Overlays, newOverlay(src, name, "environments/"+name))
 	}
 	if len(unsafe(src)) > 0 {
 		return r, nil
@@ -117,26 +115,19 @@ func Load(ctx context.Context, opts Options) (*Render, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, o := range r.Overlays {
+	for _, o := range r.all() {
 		o.Objects = decode(o.Output[Helm4], schemas)
 		o.workloads = workloads(o.Objects)
 		o.Provided = readProvided(src, o)
 	}
-	for _, file := range src.Under("argocd") {
-		if _, isKustomization := src.Kustomizations[file]; isKustomization || filepath.Ext(file) != ".yaml" {
-			continue
-		}
-		data, err := src.Read(file)
-		if err != nil {
-			return nil, err
-		}
-		for _, object := range decode(data, schemas) {
-			object.File = file
-			r.Argo = append(r.Argo, object)
-		}
-	}
 	r.Decoded = time.Since(start)
 	return r, nil
+}
+
+func newOverlay(src *Source, name, dir string) *Overlay {
+	o := &Overlay{Name: name, Dir: dir, Output: map[Variant][]byte{}, Errors: map[Variant]error{}}
+	o.Kustomization, o.File = src.kustomization(dir)
+	return o
 }
 
 // render fills in every overlay's output.
@@ -145,7 +136,7 @@ func (r *Render) render(ctx context.Context, helm map[Variant]string) error {
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for _, o := range r.Overlays {
+	for _, o := range r.all() {
 		for variant, command := range helm {
 			group.Go(func() error {
 				if err := ctx.Err(); err != nil {
@@ -175,6 +166,9 @@ func (r *Render) render(ctx context.Context, helm map[Variant]string) error {
 	return group.Wait()
 }
 
+// all is every overlay and argocd/.
+func (r *Render) all() []*Overlay { return append(slices.Clone(r.Overlays), r.Argo) }
+
 // build is `kustomize build --enable-helm`, with kustomize's default load restrictions.
 func build(disk filesys.FileSystem, dir string, helm types.HelmConfig) ([]byte, error) {
 	options := krusty.MakeDefaultOptions()
@@ -185,6 +179,9 @@ func build(disk filesys.FileSystem, dir string, helm types.HelmConfig) ([]byte, 
 	}
 	return resources.AsYaml()
 }
+
+// Rendered reports whether there is something to judge.
+func (o *Overlay) Rendered() bool { return o.Output[Helm4] != nil }
 
 // prepare makes the process fit to render in parallel and independent of the user's own Helm.
 //
@@ -252,7 +249,7 @@ var renderRules = []Rule{{
 	Name:   "renders",
 	Reason: "an overlay that does not build cannot be synced, and hides every other fault",
 	Fix:    "run `kustomize build --enable-helm` on the overlay and follow its message",
-	Check: inEachOverlay(func(o *Overlay) []Finding {
+	Check: inEachRender(func(o *Overlay) []Finding {
 		if err := o.Errors[Helm4]; err != nil {
 			return []Finding{{Object: o.File, Problem: buildProblem(err)}}
 		}
@@ -281,15 +278,15 @@ var renderRules = []Rule{{
 	Check:  equal(ArgoCD),
 }}
 
-// equal compares a variant with the plain Helm 4 render.
+// equal compares a variant with the plain Helm 4 render. Output that changes by itself is compared with nothing else.
 func equal(variant Variant) func(*Render) []Finding {
-	return inEachOverlay(func(o *Overlay) []Finding {
-		want, got := o.Output[Helm4], o.Output[variant]
-		if want == nil || got == nil || string(want) == string(got) {
+	return inEachRender(func(o *Overlay) []Finding {
+		want, again, got := o.Output[Helm4], o.Output[Helm4Again], o.Output[variant]
+		if want == nil || got == nil || string(want) == string(got) || variant != Helm4Again && string(want) != string(again) {
 			return nil
 		}
 		object, here, there := firstDifference(string(want), string(got))
-		return []Finding{{Object: object, Problem: fmt.Sprintf("%s gives %q where Helm 4 gave %q", variant, there, here)}}
+		return []Finding{{Object: object, Problem: fmt.Sprintf("%q, but %q with %s", here, there, variant)}}
 	})
 }
 
@@ -320,9 +317,12 @@ func at(list []string, i int) string {
 	return ""
 }
 
-// buildProblem shortens a kustomize error to what its reader can act on: it repeats Helm's whole command line and environment.
+// buildProblem shortens a kustomize error to what its reader can act on: it tells what else it tried, and Helm's whole command line.
 func buildProblem(err error) string {
 	text := err.Error()
 	text, _, _ = strings.Cut(text, ": unable to run: '")
-	return strings.Join(strings.Fields(strings.TrimPrefix(text, "Error: ")), " ")
+	text, _, _ = strings.Cut(text, "': must build at directory: ")
+	text = strings.TrimPrefix(strings.TrimPrefix(text, "Error: "), "accumulating resources: accumulation err='")
+	text = strings.Join(strings.Fields(text), " ")
+	return strings.TrimSuffix(text, " Use --debug flag to render out invalid YAML")
 }

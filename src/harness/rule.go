@@ -55,16 +55,27 @@ func Judge(r *Render, rules []Rule) []Finding {
 	return all
 }
 
-// inEachOverlay makes a Check out of a function that judges one overlay and need not know its name.
+// inEachOverlay makes a Check out of a function that judges one overlay and need not know its name. Overlays that did not
+// render have one finding already; what they lack because of it is none.
 func inEachOverlay(check func(o *Overlay) []Finding) func(*Render) []Finding {
 	return func(r *Render) []Finding {
-		var all []Finding
-		for _, o := range r.Overlays {
-			for _, f := range check(o) {
-				f.Overlay = o.Name
-				all = append(all, f)
-			}
-		}
-		return all
+		rendered := slices.DeleteFunc(slices.Clone(r.Overlays), func(o *Overlay) bool { return !o.Rendered() })
+		return inEach(rendered, check)
 	}
+}
+
+// inEachRender is inEachOverlay for rules that hold for argocd/ as well.
+func inEachRender(check func(o *Overlay) []Finding) func(*Render) []Finding {
+	return func(r *Render) []Finding { return inEach(r.all(), check) }
+}
+
+func inEach(overlays []*Overlay, check func(o *Overlay) []Finding) []Finding {
+	var all []Finding
+	for _, o := range overlays {
+		for _, f := range check(o) {
+			f.Overlay = o.Name
+			all = append(all, f)
+		}
+	}
+	return all
 }

@@ -77,8 +77,12 @@ func readSource(root string) (*Source, error) {
 	for _, file := range s.Files {
 		switch base := filepath.Base(file); {
 		case slices.Contains(konfig.RecognizedKustomizationFileNames(), base):
+			data, err := s.Read(file)
+			if err != nil {
+				return nil, err
+			}
 			var k types.Kustomization
-			s.parse(file, func(data []byte) error { return k.Unmarshal(data) })
+			_ = k.Unmarshal(data) // kustomize says what is wrong with its files
 			s.Kustomizations[file] = k
 		case base == "Chart.yaml":
 			chart := Chart{Dir: filepath.ToSlash(filepath.Dir(file))}
@@ -129,7 +133,7 @@ func (s *Source) OverlayNames() []string {
 	return names
 }
 
-// kustomization returns the kustomization in a folder, and its file.
+// kustomization returns the kustomization in a folder, and its file or "".
 func (s *Source) kustomization(dir string) (types.Kustomization, string) {
 	for _, name := range konfig.RecognizedKustomizationFileNames() {
 		file := dir + "/" + name
@@ -137,5 +141,5 @@ func (s *Source) kustomization(dir string) (types.Kustomization, string) {
 			return k, file
 		}
 	}
-	return types.Kustomization{}, dir + "/" + konfig.DefaultKustomizationFileName()
+	return types.Kustomization{}, ""
 }

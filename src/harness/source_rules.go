@@ -30,7 +30,7 @@ var sourceRules = []Rule{{
 }, {
 	Name:   "no-remote",
 	Reason: "a render must not depend on a server, nor on who controls it; Argo CD's repository allow-list does not cover remote bases",
-	Fix:    "vendor what is needed into the repository and name it by a relative path",
+	Fix:    "correct the path, or vendor what is needed into the repository and name it by a relative path",
 	Check: func(r *Render) []Finding {
 		var all []Finding
 		for file := range r.Kustomizations {
@@ -215,8 +215,7 @@ func checkTemplates(r *Render) []Finding {
 		tree.Mode = parse.SkipFuncCheck
 		defined := map[string]*parse.Tree{}
 		if _, err := tree.Parse(string(data), "", "", defined); err != nil {
-			all = append(all, Finding{Object: file, Problem: err.Error()})
-			continue
+			continue // Helm says so
 		}
 		for _, t := range defined {
 			inspect(t.Root, func(node parse.Node) {
@@ -306,9 +305,6 @@ func inspect(node parse.Node, visit func(parse.Node)) {
 
 func checkVersions(r *Render) []Finding {
 	want := r.Versions.Kubernetes
-	if want == "" {
-		return []Finding{{Object: "versions.yaml", Field: "kubernetes", Problem: "is not set"}}
-	}
 	var all []Finding
 	for _, o := range r.Overlays {
 		for i, chart := range o.Kustomization.HelmCharts {
@@ -324,6 +320,9 @@ func checkValues(r *Render) []Finding {
 	var all []Finding
 	for _, o := range r.Overlays {
 		for _, inflated := range o.inflated(r.Source) {
+			if inflated.ValuesFile == "" {
+				continue // kustomize then takes the chart's own, which it may not read
+			}
 			overlays := path.Join(o.Dir, inflated.ValuesFile)
 			charts := inflated.Dir + "/values-" + o.Name + ".yaml"
 			a, errA := r.Read(overlays)
