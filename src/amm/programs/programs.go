@@ -9,6 +9,7 @@ import (
 	"github.com/gagliardetto/solana-go"
 
 	"jupiter-dex-integration/src/amm"
+	"jupiter-dex-integration/src/amm/raydiumamm"
 	"jupiter-dex-integration/src/amm/raydiumcpmm"
 )
 
@@ -30,6 +31,10 @@ type deployment struct {
 
 // The ids are those that the programs' own repositories and SDKs publish.
 var deployments = []deployment{
+	{"raydium-amm", raydiumamm.New, map[Cluster]string{
+		Mainnet: "675kPX9MHTjS2zt1qfr1NYHuzeLXfQM9H24wFSUt1Mp8",
+		Devnet:  "DRaya7Kj3aMWQSy19kSjvmuwq9docCHofyP9kanQGaav",
+	}},
 	{"raydium-cpmm", raydiumcpmm.New, map[Cluster]string{
 		Mainnet: "CPMMoo8L3F4NbTegBCKVNunggL7H1ZpdTHKxQB5qKP1C",
 		Devnet:  "DRaycpLY18LhpbydsBWbVJtxpNv9oXPgjRSfpF2bWpYb",

@@ -118,19 +118,15 @@ func (p program) Decode(key solana.PublicKey, accounts amm.Accounts) (amm.Pool, 
 		if mints[i], err = token.DecodeMint(accounts, mint); err != nil {
 			return nil, err
 		}
-		vault, err := token.DecodeAccount(accounts, s.info.Vaults[i])
-		if err != nil {
+		if balances[i], err = token.Vault(accounts, s.info.Vaults[i], mint); err != nil {
 			return nil, err
 		}
 		switch {
 		case mints[i].Program != s.info.TokenPrograms[i]:
 			return nil, &amm.DecodeError{Account: key, Field: "token_program", Reason: "is not the program of mint " + mint.String()}
-		case vault.Mint != mint:
-			return nil, &amm.DecodeError{Account: s.info.Vaults[i], Field: "mint", Reason: "is not " + mint.String()}
-		case vault.Amount < s.owed[i]:
+		case balances[i] < s.owed[i]:
 			return nil, &amm.DecodeError{Account: s.info.Vaults[i], Field: "amount", Reason: "is less than the fees that the pool owes"}
 		}
-		balances[i] = vault.Amount
 	}
 	s.setSides(tradeRate, creatorRate, mints, balances)
 	return s, nil

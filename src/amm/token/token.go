@@ -99,6 +99,15 @@ func DecodeAccount(accounts amm.Accounts, key solana.PublicKey) (Account, error)
 	return a, nil
 }
 
+// Vault is the balance of a pool's token account, which must be one of mint.
+func Vault(accounts amm.Accounts, key, mint solana.PublicKey) (uint64, error) {
+	account, err := DecodeAccount(accounts, key)
+	if err == nil && account.Mint != mint {
+		err = &amm.DecodeError{Account: key, Field: "mint", Reason: "is not " + mint.String()}
+	}
+	return account.Amount, err
+}
+
 // option checks the tag of an optional field.
 func option(r *amm.Reader, offset int, field string) {
 	if tag := r.Uint32(offset, field); tag > 1 {
