@@ -46,10 +46,10 @@ var argoFlags = types.HelmConfig{
 // Render is a repository and everything that comes out of it.
 type Render struct {
 	*Source
-	Overlays []*Overlay
-	Argo     *Overlay      // argocd/: the AppProjects and Applications, judged by rules of their own
-	Rendered time.Duration // wall time of all renders
-	Decoded  time.Duration // wall time of decoding and schema checks
+	Overlays  []*Overlay
+	Argo      *Overlay      // argocd/: the AppProjects and Applications, judged by rules of their own
+	Rendering time.Duration // wall time of all renders
+	Decoding  time.Duration // wall time of decoding and schema checks
 }
 
 // Overlay is one network's render.
@@ -108,7 +108,7 @@ func Load(ctx context.Context, opts Options) (*Render, error) {
 	if err := r.render(ctx, helm); err != nil {
 		return nil, err
 	}
-	r.Rendered = time.Since(start)
+	r.Rendering = time.Since(start)
 
 	start = time.Now()
 	schemas, err := customSchemas(ctx, tools)
@@ -120,7 +120,7 @@ func Load(ctx context.Context, opts Options) (*Render, error) {
 		o.workloads = workloads(o.Objects)
 		o.Provided = readProvided(src, o)
 	}
-	r.Decoded = time.Since(start)
+	r.Decoding = time.Since(start)
 	return r, nil
 }
 

@@ -21,19 +21,18 @@ type Finding struct {
 	Object  string // "Kind/name", or the path of a file in the repository
 	Field   string // path inside the object, empty when the whole object is meant
 	Problem string
+	Reason  string // filled in by Judge
 	Fix     string // filled in by Judge from the rule when empty
 }
 
-// String is the finding on one line, without rule and fix.
+// String is the finding on one line, without rule, reason and fix.
 func (f Finding) String() string {
-	var parts []string
-	for _, s := range []string{f.Overlay, f.Object, f.Field} {
-		if s != "" {
-			parts = append(parts, s)
-		}
-	}
-	return strings.Join(parts, " ") + ": " + f.Problem
+	return strings.TrimSpace(f.place()+" "+f.Field) + ": " + f.Problem
 }
+
+// place is where the finding is, what is what it says there.
+func (f Finding) place() string { return strings.TrimSpace(f.Overlay + " " + f.Object) }
+func (f Finding) what() string  { return strings.TrimPrefix(f.Field+": "+f.Problem, ": ") }
 
 // Rules returns every rule, in the order in which their findings are best read: a fault early in the list often causes
 // the ones after it.
@@ -46,7 +45,7 @@ func Judge(r *Render, rules []Rule) []Finding {
 	var all []Finding
 	for _, rule := range rules {
 		for _, f := range rule.Check(r) {
-			f.Rule = rule.Name
+			f.Rule, f.Reason = rule.Name, rule.Reason
 			f.Fix = cmp.Or(f.Fix, rule.Fix)
 			all = append(all, f)
 		}
