@@ -73,9 +73,12 @@ type Market struct {
 	statuses map[solana.Signature]Status
 }
 
-// heads are the newest states by commitment. Whoever holds one can wait for the next.
+// Heads are the newest states, by commitment.
+type Heads [3]*Snapshot
+
+// heads is one element of the list of all heads: whoever holds one can wait for the next.
 type heads struct {
-	at   [3]*Snapshot
+	at   Heads
 	done chan struct{}
 	next *heads // readable once done is closed
 }
@@ -234,7 +237,7 @@ func (m *Market) publish(s *Snapshot) {
 	}
 	m.history = append(m.history, s)
 	back := func(lag int) *Snapshot { return m.history[max(0, len(m.history)-1-lag)] }
-	next := &heads{at: [3]*Snapshot{s, back(confirmedLag), back(finalizedLag)}, done: make(chan struct{})}
+	next := &heads{at: Heads{s, back(confirmedLag), back(finalizedLag)}, done: make(chan struct{})}
 	if last := m.tip.Swap(next); last != nil {
 		last.next = next
 		close(last.done)
@@ -306,9 +309,11 @@ func (m *Market) PriorityFee(slot uint64, accounts []solana.PublicKey) uint64 {
 	return fee
 }
 
-// Follow calls visit with every state that becomes the newest of its commitment from now on, each once and in order, until ctx ends or
-// visit fails, and returns why.
-func (m *Market) Follow(ctx context.Context, c Commitment, visit func(*Snapshot) error) error {
+// Heads are the newest states now.
+func (m *Market) Heads() Heads { return m.tip.Load().at }
+
+// Follow calls visit with the heads of every slot from now on, each once and in order, until ctx ends or visit fails, and returns why.
+func (m *Market) Follow(ctx context.Context, visit func(Heads) error) error {
 	for tip := m.tip.Load(); ; {
 		select {
 		case <-ctx.Done():
@@ -316,7 +321,7 @@ func (m *Market) Follow(ctx context.Context, c Commitment, visit func(*Snapshot)
 		case <-tip.done:
 		}
 		tip = tip.next
-		if err := visit(tip.at[c]); err != nil {
+		if err := visit(tip.at); err != nil {
 			return err
 		}
 	}

@@ -275,7 +275,8 @@ func TestFollowSeesEverySlotOnce(t *testing.T) {
 	go func() {
 		defer close(done)
 		close(started)
-		m.Follow(ctx, market.Confirmed, func(s *market.Snapshot) error {
+		m.Follow(ctx, func(heads market.Heads) error {
+			s := heads[market.Confirmed]
 			if slots = append(slots, s.Slot); s.Slot >= from+100 {
 				cancel()
 			}

@@ -50,7 +50,7 @@ type Runtime struct {
 // checked are account locks, loaded-data size and the heap; address lookup tables do not exist.
 func (r *Runtime) Execute(tx *solana.Transaction, accounts *Accounts, clock amm.Clock) Outcome {
 	message := &tx.Message
-	if err := sanitize(tx); err != nil {
+	if err := Sanitize(tx); err != nil {
 		return Outcome{Err: err}
 	}
 	budget, err := readBudget(message)
@@ -93,8 +93,8 @@ func (r *Runtime) Execute(tx *solana.Transaction, accounts *Accounts, clock amm.
 	return out
 }
 
-// sanitize refuses what no validator would look at.
-func sanitize(tx *solana.Transaction) error {
+// Sanitize refuses what no validator would look at: counts and indices that do not fit together. Only what passes may be looked into.
+func Sanitize(tx *solana.Transaction) error {
 	message := &tx.Message
 	header := message.Header
 	keys := len(message.AccountKeys)
