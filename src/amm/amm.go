@@ -129,6 +129,8 @@ var (
 	ErrTransferFee = errors.New("transfer fee has no exact inverse for this amount")
 	// ErrArraysMissing: the swap runs past the tick or bin arrays that exist or may be passed.
 	ErrArraysMissing = errors.New("tick or bin arrays exhausted")
+	// ErrComputeBudget: the swap takes more steps than the compute units of one transaction can pay for.
+	ErrComputeBudget = errors.New("too many steps for one transaction")
 )
 
 // DecodeError says which field of which account is missing or malformed. A pool that does not decode is set aside, never quoted.

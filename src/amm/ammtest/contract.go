@@ -159,7 +159,7 @@ func probe(t testing.TB, pool amm.Pool, clock amm.Clock, amount uint64) {
 
 var sentinels = []error{
 	amm.ErrZeroAmount, amm.ErrZeroOutput, amm.ErrInsufficientLiquidity, amm.ErrOverflow, amm.ErrSwapDisabled, amm.ErrNotOpen,
-	amm.ErrExactOutUnsupported, amm.ErrTransferFee, amm.ErrArraysMissing,
+	amm.ErrExactOutUnsupported, amm.ErrTransferFee, amm.ErrArraysMissing, amm.ErrComputeBudget,
 }
 
 func checkQuote(t testing.TB, request amm.Request, quote amm.Quote, err error) {

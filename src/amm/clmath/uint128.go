@@ -42,6 +42,9 @@ func (x Uint128) MulShift96(y Uint128) Uint128 {
 	return Uint128{p.w3<<32 | p.w2>>32, p.w2<<32 | p.w1>>32}
 }
 
+// ProductFits192 says whether x * y is less than 2^192.
+func (x Uint128) ProductFits192(y Uint128) bool { return x.mul(y).w3 == 0 }
+
 // words has its words as fields, which the compiler keeps in registers, as it does not with arrays.
 type words struct{ w0, w1, w2, w3 uint64 }
 
