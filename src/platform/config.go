@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"reflect"
 	"strings"
 
@@ -22,11 +23,12 @@ func Load[T any](environ []string) (T, error) {
 	var cfg T
 	vars := env.ToMap(environ)
 	fields := fieldsOf(reflect.ValueOf(&cfg).Elem())
-	if err := resolveFiles(vars, fields); err != nil {
-		return cfg, err
+	err := resolveFiles(vars, fields)
+	if e := env.ParseWithOptions(&cfg, env.Options{Environment: vars}); e != nil {
+		err = errors.Join(err, nameVariables(e, fields))
 	}
-	if err := env.ParseWithOptions(&cfg, env.Options{Environment: vars}); err != nil {
-		return cfg, nameVariables(err, fields)
+	if err != nil {
+		return cfg, err
 	}
 	if v, ok := any(cfg).(Validator); ok {
 		return cfg, v.Validate()
@@ -46,12 +48,15 @@ func Names(cfg any) []string {
 	return names
 }
 
-// Print writes the effective configuration as NAME=value lines, secrets masked.
+// Print writes the effective configuration as NAME=value lines; secrets, and passwords in URLs, are masked.
 func Print(w io.Writer, cfg any) error {
 	for _, f := range fieldsOf(reflect.Indirect(reflect.ValueOf(cfg))) {
 		value := fmt.Sprint(f.value.Interface())
 		if list, ok := f.value.Interface().([]string); ok {
 			value = strings.Join(list, ",")
+		}
+		if u, err := url.Parse(value); err == nil && u.User != nil {
+			value = u.Redacted()
 		}
 		if _, err := fmt.Fprintf(w, "%s=%s\n", f.env, value); err != nil {
 			return err

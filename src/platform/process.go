@@ -108,9 +108,15 @@ func run(ctx context.Context, name string, args, environ []string, stdout, stder
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return 1
 	}
-	p := NewProcess(name, NewLogger(stderr, level.LogLevel))
+	log := NewLogger(stderr, level.LogLevel)
+	slog.SetDefault(log.With("service", name)) // for what has no Process at hand
+	p := NewProcess(name, log)
 	p.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
-	if err := command.run(ctx, environ, printOnly, p); err != nil && !errors.Is(err, context.Canceled) {
+	err = command.run(ctx, environ, printOnly, p)
+	if err == nil && printOnly != nil {
+		err = Print(printOnly, level)
+	}
+	if err != nil && !(errors.Is(err, context.Canceled) && ctx.Err() != nil) {
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return 1
 	}

@@ -2,7 +2,10 @@ package platform
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -23,8 +26,13 @@ func (c RedisConfig) Client() (*redis.Client, error) {
 	}
 	opts, err := redis.ParseURL(c.RedisURL)
 	if err != nil {
+		var parse *url.Error
+		if errors.As(err, &parse) { // it quotes the URL, which may hold a password
+			err = parse.Err
+		}
 		return nil, fmt.Errorf("REDIS_URL: %w", err)
 	}
+	redis.SetLogger(redisLogger{})
 	if c.RedisPassword.Value() != "" {
 		user := opts.Username
 		opts.CredentialsProviderContext = func(context.Context) (string, string, error) {
@@ -37,4 +45,12 @@ func (c RedisConfig) Client() (*redis.Client, error) {
 	opts.MaxRetries = 1
 	opts.ContextTimeoutEnabled = true
 	return redis.NewClient(opts), nil
+}
+
+// redisLogger brings what the Redis library says about its connections into the service's own log. It repeats itself at
+// every command while Redis is down, and every command returns its error too: hence debug.
+type redisLogger struct{}
+
+func (redisLogger) Printf(ctx context.Context, format string, args ...any) {
+	slog.DebugContext(ctx, "redis: "+fmt.Sprintf(format, args...))
 }

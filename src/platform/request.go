@@ -54,7 +54,7 @@ func newAPIMetrics(reg prometheus.Registerer) *apiMetrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jupiter_api_requests_total",
 			Help: "Requests answered, by route, method and HTTP status."}, []string{"route", "method", "status"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jupiter_api_errors_total",
-			Help: "Requests answered with a 5xx status: our fault or our upstream's, never the client's."}, []string{"route", "method", "status"}),
+			Help: "Requests answered with a 5xx status or broken off: our fault or our upstream's, never the client's."}, []string{"route", "method", "status"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "jupiter_api_latency_seconds",
 			Help:                        "Time from the request's header to the end of the answer.",
 			Buckets:                     []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 30},
@@ -80,21 +80,20 @@ func instrument(h http.Handler, log *slog.Logger, m *apiMetrics) http.Handler {
 		m.inFlight.Inc()
 		defer func() {
 			m.inFlight.Dec()
-			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler { // the way to break off an answer that has begun
-					panic(p)
-				}
+			p := recover()
+			if p != nil && p != http.ErrAbortHandler { // which is the way to break off an answer that has begun
 				log.Error("handler panicked", "request_id", req.id, "route", req.route, "panic", p, "stack", string(debug.Stack()))
 				if rec.status == 0 {
 					rec.Header().Set("Content-Type", "application/json")
 					rec.WriteHeader(http.StatusInternalServerError)
 					rec.Write([]byte(`{"error":"internal error; the request id finds it in the log","errorCode":"INTERNAL_ERROR"}`))
+					p = nil
 				}
 			}
 			method, status := methodLabel(r.Method), strconv.Itoa(rec.code())
 			elapsed := time.Since(start)
 			m.requests.WithLabelValues(req.route, method, status).Inc()
-			if rec.code() >= 500 {
+			if rec.code() >= 500 || p != nil { // or broken off
 				m.errors.WithLabelValues(req.route, method, status).Inc()
 			}
 			m.latency.WithLabelValues(req.route, method).Observe(elapsed.Seconds())
@@ -102,6 +101,9 @@ func instrument(h http.Handler, log *slog.Logger, m *apiMetrics) http.Handler {
 				slog.String("request_id", req.id), slog.String("method", r.Method), slog.String("route", req.route),
 				slog.String("path", r.URL.Path), slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes),
 				slog.Duration("duration", elapsed), slog.String("remote", r.RemoteAddr))
+			if p != nil {
+				panic(http.ErrAbortHandler) // a clean end would make a part look like the whole
+			}
 		}()
 		h.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), requestKey{}, req)))
 	})

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -10,7 +11,7 @@ import (
 
 const (
 	secretFilePrefix = "file:"
-	// secretRecheck bounds how long a rotated file goes unnoticed, and how often a hot path stats it.
+	// secretRecheck bounds how long a rotated file goes unnoticed, and how often a hot path reads it.
 	secretRecheck = time.Second
 )
 
@@ -29,7 +30,6 @@ type secretFile struct {
 
 	mu      sync.Mutex
 	value   string
-	modTime time.Time
 	checked time.Time
 }
 
@@ -44,8 +44,8 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	return s.file.read()
 }
 
-// Value returns the present value. A file that has become unreadable keeps its last value: a rotation that is half done
-// must not take the service down.
+// Value returns the present value. A file that has become unreadable or empty keeps its last value: a rotation that is half
+// done must not take the service down.
 func (s Secret) Value() string {
 	if s.file == nil {
 		return s.value
@@ -63,19 +63,14 @@ func (s Secret) Value() string {
 
 func (f *secretFile) read() error {
 	f.checked = time.Now()
-	info, err := os.Stat(f.path)
-	if err != nil {
-		return err
-	}
-	if info.ModTime().Equal(f.modTime) {
-		return nil
-	}
 	value, err := readTrimmed(f.path)
-	if err != nil {
-		return err
+	if err == nil && value == "" && f.value != "" {
+		err = errors.New("it is empty")
 	}
-	f.value, f.modTime = value, info.ModTime()
-	return nil
+	if err == nil {
+		f.value = value
+	}
+	return err
 }
 
 // String masks the secret.

@@ -110,6 +110,10 @@ func (p *Process) Serve(ctx context.Context, cfg ServerConfig, s Service) error 
 	return cause
 }
 
+// writeTimeout bounds a request from its header to the end of its answer: a client that does not read holds on to nothing for
+// longer. A handler that streams lifts it with http.ResponseController.SetWriteDeadline.
+const writeTimeout = 2 * time.Minute
+
 var errUnexpected = errors.New("it should run as long as the process")
 
 func (p *Process) httpServer(h http.Handler) *http.Server {
@@ -121,6 +125,7 @@ func (p *Process) httpServer(h http.Handler) *http.Server {
 		Protocols:         protocols,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      writeTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(p.Log.Handler(), slog.LevelWarn),
