@@ -1,0 +1,251 @@
+package harness
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"jupiter-dex-integration/src/backup"
+	"jupiter-dex-integration/src/oracle"
+	"jupiter-dex-integration/src/platform"
+)
+
+// configRules ask our own binaries what they think of the environment that the overlay gives them.
+var configRules = []Rule{{
+	Name:   "known-env",
+	Reason: "the binary ignores a variable that it does not know, and runs with the default of the one that was meant",
+	Fix:    "use a name from the binary's --print-config",
+	Check:  inEachOverlay(checkKnownEnv),
+}, {
+	Name:   "accepted-config",
+	Reason: "the binary refuses to start with this environment, so the rollout never finishes",
+	Fix:    "correct the value where the overlay sets it",
+	Check:  inEachOverlay(checkAcceptedConfig),
+}, {
+	Name:   "secret-files",
+	Reason: "the binary reads the secret from a file, and nothing puts a file there",
+	Fix:    "mount the volume that holds the key, or correct the path",
+	Check:  inEachOverlay(checkSecretFiles),
+}}
+
+// programs are the binaries of this repository by the last part of their image's name, each with its commands' check of
+// an environment. A container that gives no command gets the first.
+var programs = map[string][]command{
+	"price-oracle": {takes[oracle.Config]("serve"), takes[oracle.UpdateConfig]("update")},
+	"backup":       {takes[backup.RunConfig]("run"), takes[backup.RestoreConfig]("restore"), takes[backup.VerifyConfig]("verify")},
+}
+
+type command struct {
+	name    string
+	names   []string                     // the variables that it reads
+	accepts func(environ []string) error // what it says of their values
+}
+
+func takes[T any](name string) command {
+	var zero T
+	return command{name, platform.Names(zero), func(environ []string) error {
+		_, err := platform.Load[T](environ)
+		return err
+	}}
+}
+
+// everywhere are the variables that each of our binaries reads beside its own: platform's and the Go runtime's.
+var everywhere = []string{"LOG_LEVEL", "GOMAXPROCS", "GOMEMLIMIT", "GOGC", "GODEBUG", "GOTRACEBACK", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+
+// commands returns what the program in a container can be asked to do, or nothing when it is not ours.
+func commands(c corev1.Container) []command {
+	name, _, _ := strings.Cut(path.Base(c.Image), "@")
+	name, _, _ = strings.Cut(name, ":")
+	return programs[name]
+}
+
+func checkKnownEnv(o *Overlay) []Finding {
+	var all []Finding
+	for _, w := range o.workloads {
+		for at, c := range w.Containers() {
+			list := commands(c)
+			if list == nil {
+				continue
+			}
+			known := slices.Clone(everywhere)
+			for _, command := range list {
+				known = append(known, command.names...)
+			}
+			env, _ := environment(o, c)
+			for _, name := range slices.Sorted(maps.Keys(env)) {
+				if !slices.Contains(known, name) {
+					all = append(all, Finding{Object: w.ID(), Field: at + ".env[" + name + "]", Problem: "the binary reads no such variable" + suggestion(name, known)})
+				}
+			}
+		}
+	}
+	return all
+}
+
+func checkAcceptedConfig(o *Overlay) []Finding {
+	var all []Finding
+	for _, w := range o.workloads {
+		for at, c := range w.Containers() {
+			list := commands(c)
+			if list == nil {
+				continue
+			}
+			chosen := list[0]
+			if len(c.Args) > 0 {
+				i := slices.IndexFunc(list, func(command command) bool { return command.name == c.Args[0] })
+				if i < 0 {
+					all = append(all, Finding{Object: w.ID(), Field: at + ".args[0]", Problem: fmt.Sprintf("the binary has no command %q", c.Args[0])})
+					continue
+				}
+				chosen = list[i]
+			}
+			env, complete := environment(o, c)
+			if !complete {
+				continue
+			}
+			var environ []string
+			for name, value := range env {
+				if base, isFile := strings.CutSuffix(name, "_FILE"); isFile && slices.Contains(chosen.names, name) {
+					name, value = base, placeholder // the file exists in the cluster only
+				}
+				environ = append(environ, name+"="+value)
+			}
+			if err := chosen.accepts(environ); err != nil {
+				for line := range strings.Lines(err.Error()) {
+					all = append(all, Finding{Object: w.ID(), Field: at + ".env", Problem: strings.TrimSpace(line)})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// placeholder stands for what only the cluster knows.
+const placeholder = "given-by-the-cluster"
+
+// environment returns the variables of a container as the kubelet would set them. It is complete unless a ConfigMap or a
+// key that some come from is missing, which is the references rule's finding.
+func environment(o *Overlay, c corev1.Container) (env map[string]string, complete bool) {
+	sources := map[string]map[string]string{}
+	for id, keys := range contents(o) {
+		sources[id] = map[string]string{}
+		for _, key := range keys {
+			sources[id][key] = placeholder
+		}
+	}
+	for object, cm := range objects[*corev1.ConfigMap](o) {
+		sources[object.ID()] = cm.Data
+	}
+	env, complete = map[string]string{}, true
+	for _, from := range c.EnvFrom {
+		id := ""
+		switch {
+		case from.ConfigMapRef != nil:
+			id = "ConfigMap/" + from.ConfigMapRef.Name
+		case from.SecretRef != nil:
+			id = "Secret/" + from.SecretRef.Name
+		}
+		if sources[id] == nil {
+			complete = false
+		}
+		for key, value := range sources[id] {
+			env[from.Prefix+key] = value
+		}
+	}
+	for _, v := range c.Env {
+		switch {
+		case v.ValueFrom == nil:
+			env[v.Name] = v.Value
+		case v.ValueFrom.ConfigMapKeyRef != nil:
+			value, found := sources["ConfigMap/"+v.ValueFrom.ConfigMapKeyRef.Name][v.ValueFrom.ConfigMapKeyRef.Key]
+			if !found {
+				complete = false
+				continue
+			}
+			env[v.Name] = value
+		default:
+			env[v.Name] = placeholder
+		}
+	}
+	return env, complete
+}
+
+// checkSecretFiles follows each NAME_FILE to the volume that must hold it.
+func checkSecretFiles(o *Overlay) []Finding {
+	var all []Finding
+	contents := contents(o)
+	for _, w := range o.workloads {
+		for at, c := range w.Containers() {
+			env, _ := environment(o, c)
+			for _, name := range slices.Sorted(maps.Keys(env)) {
+				if !strings.HasSuffix(name, "_FILE") || commands(c) == nil {
+					continue
+				}
+				if problem := missingFile(w, c, env[name], contents); problem != "" {
+					all = append(all, Finding{Object: w.ID(), Field: at + ".env[" + name + "]", Problem: problem})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// missingFile says why a container will not find a file, or nothing.
+func missingFile(w Workload, c corev1.Container, file string, contents map[string][]string) string {
+	for _, mount := range c.VolumeMounts {
+		inside, below := strings.CutPrefix(file, strings.TrimSuffix(mount.MountPath, "/")+"/")
+		if !below {
+			continue
+		}
+		if mount.SubPath != "" {
+			return ""
+		}
+		for _, volume := range w.Pods.Spec.Volumes {
+			if volume.Name != mount.Name {
+				continue
+			}
+			files, known := volumeFiles(volume, contents)
+			if known && !slices.Contains(files, inside) {
+				return fmt.Sprintf("%s is not in the volume %q, which holds %s", file, volume.Name, strings.Join(files, ", "))
+			}
+			return ""
+		}
+	}
+	return fmt.Sprintf("%s is in no volume that the container mounts", file)
+}
+
+// volumeFiles returns the files in a volume, if the render decides them.
+func volumeFiles(v corev1.Volume, contents map[string][]string) (files []string, known bool) {
+	add := func(id string, items []corev1.KeyToPath) {
+		if len(items) == 0 {
+			files = append(files, contents[id]...)
+		}
+		for _, item := range items {
+			files = append(files, item.Path)
+		}
+	}
+	switch {
+	case v.Secret != nil:
+		add("Secret/"+v.Secret.SecretName, v.Secret.Items)
+	case v.ConfigMap != nil:
+		add("ConfigMap/"+v.ConfigMap.Name, v.ConfigMap.Items)
+	case v.Projected != nil:
+		for _, source := range v.Projected.Sources {
+			switch {
+			case source.Secret != nil:
+				add("Secret/"+source.Secret.Name, source.Secret.Items)
+			case source.ConfigMap != nil:
+				add("ConfigMap/"+source.ConfigMap.Name, source.ConfigMap.Items)
+			default:
+				return nil, false
+			}
+		}
+	default:
+		return nil, false
+	}
+	return files, true
+}
