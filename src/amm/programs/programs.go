@@ -11,6 +11,7 @@ import (
 	"jupiter-dex-integration/src/amm"
 	"jupiter-dex-integration/src/amm/raydiumamm"
 	"jupiter-dex-integration/src/amm/raydiumcpmm"
+	"jupiter-dex-integration/src/amm/tokenswap"
 )
 
 // Cluster is a Solana network, named as in NETWORK.
@@ -38,6 +39,10 @@ var deployments = []deployment{
 	{"raydium-cpmm", raydiumcpmm.New, map[Cluster]string{
 		Mainnet: "CPMMoo8L3F4NbTegBCKVNunggL7H1ZpdTHKxQB5qKP1C",
 		Devnet:  "DRaycpLY18LhpbydsBWbVJtxpNv9oXPgjRSfpF2bWpYb",
+	}},
+	{"orca-token-swap", tokenswap.New, map[Cluster]string{
+		Mainnet: "9W959DqEETiGZocYWCQPaJ6sBmUzgfxXfqGeTEdp3aQP",
+		Devnet:  "3xQ8SWv2GaFXXpHZNqkXsdxq5DZciHBz6ZFoPPfbFd7U",
 	}},
 }
 
