@@ -39,6 +39,10 @@ render: $(BIN)/kustomize $(BIN)/helm4 ## Write every overlay's objects to build/
 	  printf '%-8s %3d objects  build/rendered/%s.yaml\n' $$net "$$(grep -c '^kind:' build/rendered/$$net.yaml)" $$net; \
 	done
 
+.PHONY: generate
+generate: ## Copy what is stated once: each overlay's values to the chart's values-<network>.yaml
+	@for net in $(NETWORKS); do cp environments/$$net/values.yaml charts/jupiter-dex-integration/values-$$net.yaml; done
+
 .PHONY: images
 images: $(BIN)/ko $(BIN)/crane ## Build the container images to build/images and print their digests
 	@scripts/images
