@@ -30,7 +30,7 @@ labels:
   {{- include "redis.selectorLabels" . | nindent 2 }}
   app.kubernetes.io/managed-by: {{ .root.Release.Service }}
   helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-  {{- with merge (dict) .root.Values.commonLabels (.root.Values.global.commonLabels | default dict) (.labels | default dict) }}
+  {{- with merge (dict) .root.Values.commonLabels .root.Values.global.commonLabels (.labels | default dict) }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}
@@ -48,7 +48,7 @@ labels:
 {{- end -}}
 
 {{- define "redis.password" -}}
-{{- ((.Values.global | default dict).redis | default dict).password | default .Values.auth.password -}}
+{{- .Values.global.redis.password | default .Values.auth.password -}}
 {{- end -}}
 
 {{- define "redis.secretName" -}}

@@ -29,7 +29,7 @@ spec:
       serviceAccountName: {{ include "redis.serviceAccountName" $root }}
       automountServiceAccountToken: false
       enableServiceLinks: false
-      {{- with concat ($root.Values.global.imagePullSecrets | default list) $root.Values.image.pullSecrets | uniq }}
+      {{- with concat $root.Values.global.imagePullSecrets $root.Values.image.pullSecrets | uniq }}
       imagePullSecrets:
         {{- range . }}
         - name: {{ . }}
