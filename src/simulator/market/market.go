@@ -104,6 +104,8 @@ type Price struct {
 	USD float64
 	// Slot is that of the last trade.
 	Slot uint64
+	// ChangePercent is against the chain's start.
+	ChangePercent float64
 }
 
 // New makes a market and lets it trade for long enough that every commitment has a state of its own.

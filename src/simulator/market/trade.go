@@ -98,7 +98,10 @@ func (m *Market) swap(s *Snapshot, info *amm.Info, accounts *svm.Accounts, aToB 
 	}
 	if err == nil {
 		for _, mint := range info.Mints {
-			s.prices[mint] = Price{USD: dollars(s.worth[m.byMint[mint].index]), Slot: s.Slot}
+			i := m.byMint[mint].index
+			s.prices[mint] = Price{
+				USD: dollars(s.worth[i]), Slot: s.Slot, ChangePercent: 100 * (float64(s.worth[i])/float64(m.starts[i]) - 1),
+			}
 		}
 	}
 	return nil

@@ -45,7 +45,7 @@ func (h *Handler) DropWebsockets() {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+	case upgrades(r):
 		h.serveWebsocket(w, r)
 	case r.Method == http.MethodGet && r.URL.Path == "/health":
 		io.WriteString(w, "ok")
@@ -54,6 +54,41 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		h.servePost(w, r)
 	}
+}
+
+// Endpoints names the calls in a request: rpc/getSlot and so on, or ws for a websocket.
+func Endpoints(r *http.Request, body []byte) []string {
+	if upgrades(r) {
+		return []string{"ws"}
+	}
+	requests, _, err := parse(body)
+	if err != nil {
+		return []string{"rpc/other"}
+	}
+	endpoints := make([]string, len(requests))
+	for i, r := range requests {
+		endpoints[i] = "rpc/other"
+		if _, known := methods[r.Method]; known {
+			endpoints[i] = "rpc/" + r.Method
+		}
+	}
+	return endpoints
+}
+
+// Refuse answers as a provider in front of a node does: with the status as the error's code too.
+func Refuse(w http.ResponseWriter, _ *http.Request, status int) {
+	message := http.StatusText(status)
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if status == http.StatusTooManyRequests {
+		message = "Too many requests for a specific RPC call"
+		w.Header().Set("Retry-After", "1")
+	}
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(&response{Version: "2.0", Error: &Error{Code: status, Message: message}, ID: null})
+}
+
+func upgrades(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
 func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {

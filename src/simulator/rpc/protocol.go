@@ -86,16 +86,3 @@ func parse(body []byte) (requests []request, batch bool, err *Error) {
 	}
 	return []request{one}, false, nil
 }
-
-// Methods are the methods that a body asks for; none if it is no request.
-func Methods(body []byte) []string {
-	requests, _, err := parse(body)
-	if err != nil {
-		return nil
-	}
-	methods := make([]string, len(requests))
-	for i, r := range requests {
-		methods[i] = r.Method
-	}
-	return methods
-}

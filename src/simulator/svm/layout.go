@@ -107,6 +107,9 @@ func putOption(data []byte, key solana.PublicKey) {
 // Balance is the amount in a token account's data.
 func Balance(account *amm.Account) uint64 { return le64(account.Data[amountAt:]) }
 
+// Supply is the supply in a mint's data.
+func Supply(mint *amm.Account) uint64 { return le64(mint.Data[36:]) }
+
 // withheld is the field of a token account that collects transfer fees, or nil.
 func withheld(account *amm.Account) []byte {
 	for at := extensionsAt; at+4 <= len(account.Data); {
