@@ -1,11 +1,19 @@
 {{/*
-The policy of one component. (dict "root" $ "component" "api-gateway"
+What guards one component. (dict "root" $ "component" "api-gateway"
   "from"       peers that may call it, as NetworkPolicy has them
   "callers"    components that may call it
   "to"         URLs that it calls; empty ones are skipped
   "components" components that it calls)
 Redis is reached by every component but for "redis" false.
 */}}
+{{- define "jupiter.networkPolicies" -}}
+{{ include "jupiter.networkPolicy" . }}
+{{- if .root.Values.networkPolicy.cilium.enabled }}
+---
+{{ include "jupiter.ciliumNetworkPolicy" . }}
+{{- end }}
+{{- end -}}
+
 {{- define "jupiter.networkPolicy" -}}
 {{- $root := .root -}}
 {{- $monitoring := and $root.Values.monitoring.enabled $root.Values.monitoring.prometheus.enabled -}}
@@ -84,7 +92,9 @@ spec:
         - port: 6379
           protocol: TCP
     {{- else }}
-    {{- include "jupiter.egress" (dict "root" $root "urls" (list (include "jupiter.redis" $root | fromYaml).url)) | nindent 4 }}
+    {{- with include "jupiter.egress" (dict "root" $root "urls" (list (include "jupiter.redis" $root | fromYaml).url)) }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- end }}
     {{- end }}
     {{- with include "jupiter.egress" (dict "root" $root "urls" (.to | default list)) }}
@@ -107,28 +117,92 @@ A policy is judged after a Service's port became the pod's: inside the cluster t
 {{- define "jupiter.egress" -}}
 {{- $root := .root -}}
 {{- range .urls | compact | uniq }}
-{{- $url := urlParse . }}
-{{- $default := get (dict "http" 80 "ws" 80 "https" 443 "wss" 443 "redis" 6379 "rediss" 6379) $url.scheme }}
+{{- $host := (urlParse .).hostname }}
+{{- $external := include "jupiter.externalHost" (dict "root" $root "url" .) }}
+{{- if not (and $external $root.Values.networkPolicy.cilium.enabled) }}
 - to:
-    {{- if get $root.Values.networkPolicy.hosts $url.hostname }}
-    {{- get $root.Values.networkPolicy.hosts $url.hostname | toYaml | nindent 4 }}
-    {{- else if regexMatch "^[0-9.]+$" $url.hostname }}
-    - ipBlock:
-        cidr: {{ $url.hostname }}/32
-    {{- else if not (contains "." $url.hostname) }}
-    - podSelector: {}
-    {{- else if regexMatch "^[^.]+[.][^.]+[.]svc([.]|$)" $url.hostname }}
-    - namespaceSelector:
-        matchLabels:
-          kubernetes.io/metadata.name: {{ index (splitList "." $url.hostname) 1 }}
-    {{- else }}
+    {{- if get $root.Values.networkPolicy.hosts $host }}
+    {{- get $root.Values.networkPolicy.hosts $host | toYaml | nindent 4 }}
+    {{- else if $external }}
     {{- range $root.Values.networkPolicy.external }}
     - ipBlock:
         {{- toYaml . | nindent 8 }}
     {{- end }}
+    {{- else if regexMatch "^[0-9.]+$" $host }}
+    - ipBlock:
+        cidr: {{ $host }}/32
+    {{- else if not (contains "." $host) }}
+    - podSelector: {}
+    {{- else }}
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: {{ index (splitList "." $host) 1 }}
     {{- end }}
   ports:
-    - port: {{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default $default }}
+    - port: {{ include "jupiter.port" . }}
       protocol: TCP
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The host of (dict "root" $ "url" "https://api.jup.ag/swap/v1") when it is outside the cluster, else empty. */}}
+{{- define "jupiter.externalHost" -}}
+{{- $host := (urlParse .url).hostname -}}
+{{- if and (contains "." $host) (not (regexMatch "^[0-9.]+$|^[^.]+[.][^.]+[.]svc([.]|$)" $host)) (not (get .root.Values.networkPolicy.hosts $host)) -}}
+{{- $host -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The port of a URL, stated or its scheme's. */}}
+{{- define "jupiter.port" -}}
+{{- $url := urlParse . -}}
+{{- $default := get (dict "http" 80 "ws" 80 "https" 443 "wss" 443 "redis" 6379 "rediss" 6379) $url.scheme -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default $default -}}
+{{- end -}}
+
+{{/*
+What a NetworkPolicy cannot say: outside hosts by name. Added to the component's policy, which then leaves those out. The
+names that the DNS proxy answers are the ones that the addresses are learnt from.
+*/}}
+{{- define "jupiter.ciliumNetworkPolicy" -}}
+{{- $root := .root -}}
+{{- $external := list -}}
+{{- $urls := .to | default list -}}
+{{- if ne .redis false -}}
+{{- $urls = append $urls (include "jupiter.redis" $root | fromYaml).url -}}
+{{- end -}}
+{{- range $urls | compact | uniq -}}
+{{- if include "jupiter.externalHost" (dict "root" $root "url" .) -}}
+{{- $external = append $external . -}}
+{{- end -}}
+{{- end -}}
+{{- if $external -}}
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata:
+  {{- include "jupiter.metadata" (pick . "root" "component") | nindent 2 }}
+spec:
+  endpointSelector:
+    matchLabels:
+      {{- include "jupiter.selectorLabels" . | nindent 6 }}
+  egress:
+    - toEndpoints:
+        - matchLabels:
+            {{- toYaml $root.Values.networkPolicy.cilium.dns | nindent 12 }}
+      toPorts:
+        - ports:
+            - port: "53"
+              protocol: ANY
+          rules:
+            dns:
+              - matchPattern: "*"
+    {{- range $external }}
+    - toFQDNs:
+        - matchName: {{ (urlParse .).hostname }}
+      toPorts:
+        - ports:
+            - port: {{ include "jupiter.port" . | quote }}
+              protocol: TCP
+    {{- end }}
+{{- end -}}
 {{- end -}}
