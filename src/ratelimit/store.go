@@ -1,0 +1,292 @@
+package ratelimit
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/ulule/limiter/v3"
+)
+
+const (
+	// storeBudget is the most that one decision waits for Redis, queueing included.
+	storeBudget = 5 * time.Millisecond
+	// retryPause is how long decisions stay local after Redis failed; then one request tries it.
+	retryPause = time.Second
+	// leaseTTL bounds how old a leased admission can be when it is used.
+	leaseTTL = time.Second
+	// leaseShare of the burst is the most that one replica leases ahead for one key.
+	leaseShare = 10
+
+	heartbeat     = 5 * time.Second
+	replicasKey   = "ratelimit:replicas"
+	keyPrefix     = "ratelimit:"
+	sweepInterval = 10 * time.Second
+)
+
+// Shared is one replica's part in limits that hold across replicas. With n replicas a key is admitted at most
+// rate × T + burst + n × MaxLease(burst) times in any window T while Redis serves. Without Redis each replica goes on by
+// itself, with the share of the last known number of replicas.
+type Shared struct {
+	client   redis.UniversalClient // nil: local only
+	script   *redis.Script
+	log      *slog.Logger
+	self     string
+	replicas atomic.Int64
+	retryAt  atomic.Int64 // Unix nanoseconds until which decisions are local; 0: Redis serves
+	trips    atomic.Int64
+	entries  sync.Map // key → *entry
+}
+
+// NewShared returns a Shared on client, which may be nil. It does not need Redis to be up, now or ever. Until Redis tells
+// their number, replicas are taken to be as many as given. Run must run.
+func NewShared(client redis.UniversalClient, replicas int64, log *slog.Logger) *Shared {
+	s := &Shared{client: client, script: redis.NewScript(takeScript), log: log, self: rand.Text()}
+	s.replicas.Store(max(replicas, 1))
+	return s
+}
+
+// MaxLease is the most admissions that one replica holds ahead for one key of a burst.
+func MaxLease(burst int64) int64 { return max(burst/leaseShare, 1) }
+
+// Store returns a limiter.Store whose rates have a burst. Stores of one Shared must not share keys.
+func (s *Shared) Store(burst int64) limiter.Store { return store{s, burst} }
+
+// Healthy says whether decisions are shared at present.
+func (s *Shared) Healthy() bool { return s.client != nil && s.retryAt.Load() == 0 }
+
+// RoundTrips counts the questions to Redis so far.
+func (s *Shared) RoundTrips() int64 { return s.trips.Load() }
+
+// Run tells Redis that this replica lives, learns how many others do, and forgets idle keys, until ctx ends.
+func (s *Shared) Run(ctx context.Context) error {
+	beat, sweep := time.NewTicker(heartbeat), time.NewTicker(sweepInterval)
+	defer beat.Stop()
+	defer sweep.Stop()
+	s.countReplicas(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-beat.C:
+			s.countReplicas(ctx)
+		case <-sweep.C:
+			s.sweep(time.Now())
+		}
+	}
+}
+
+// countReplicas keeps a sorted set of replicas by the time of their last heartbeat; one that missed three is gone.
+func (s *Shared) countReplicas(ctx context.Context) {
+	if s.client == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	n, err := s.client.Eval(ctx, `
+local now = redis.call('TIME')[1]
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return redis.call('ZCARD', KEYS[1])`, []string{replicasKey}, s.self, int64(3*heartbeat/time.Second)).Int64()
+	if err == nil {
+		s.replicas.Store(max(n, 1))
+	}
+}
+
+func (s *Shared) sweep(now time.Time) {
+	s.entries.Range(func(key, value any) bool {
+		if value.(*entry).idle(now) {
+			s.entries.Delete(key)
+		}
+		return true
+	})
+}
+
+// entry is what this replica knows of one key.
+type entry struct {
+	turn chan struct{} // holds one token: who has it may ask Redis
+
+	mu           sync.Mutex
+	leased       int64 // admissions that Redis has granted and nobody has used
+	leaseExpires time.Time
+	size         int64     // of the next lease
+	refusedUntil time.Time // Redis has said that there is nothing until then
+	available    int64     // at Redis, when last asked
+	local        time.Time // theoretical arrival time of the local limiter
+}
+
+func newEntry() *entry {
+	e := &entry{turn: make(chan struct{}, 1), size: 1}
+	e.turn <- struct{}{}
+	return e
+}
+
+func (e *entry) idle(now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return now.After(e.leaseExpires) && now.After(e.refusedUntil) && now.After(e.local)
+}
+
+// known decides from what Redis said before, if that is enough.
+func (e *entry) known(now time.Time, count int64) (d decision, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case count == 0:
+		return d, false
+	case e.leased >= count && now.Before(e.leaseExpires):
+		e.leased -= count
+		return decision{granted: count, available: e.available + e.leased}, true
+	case now.Before(e.refusedUntil):
+		return decision{wait: e.refusedUntil.Sub(now)}, true
+	}
+	return d, false
+}
+
+// lease is how many admissions to ask of Redis for a request of count: more each time that a lease was used up in its
+// life, so that one request in many pays a round trip, and none ahead for a key that is seldom seen.
+func (e *entry) lease(now time.Time, count int64, g gcra) int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if count == 0 {
+		return 0
+	}
+	if now.After(e.leaseExpires) {
+		e.leased, e.size = 0, 1
+	} else {
+		e.size = min(2*e.size, MaxLease(g.burst))
+	}
+	return count + e.size - 1
+}
+
+// learn takes over what Redis answered to a request of count.
+func (e *entry) learn(now time.Time, count int64, d decision) decision {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.available = d.available
+	if d.granted > 0 {
+		e.leased, e.leaseExpires = e.leased+d.granted-count, now.Add(leaseTTL)
+		d.granted = count
+	}
+	if count == 1 && d.granted == 0 {
+		e.refusedUntil = now.Add(d.wait)
+	}
+	d.available += e.leased
+	return d
+}
+
+func (e *entry) takeLocal(now time.Time, count int64, g gcra) (d decision) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.local, d = g.take(e.local, now, count, count)
+	return d
+}
+
+type store struct {
+	shared *Shared
+	burst  int64
+}
+
+// Get admits one request of key, or not. Its error is always nil: there is always a limiter to ask.
+func (st store) Get(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
+	return st.Increment(ctx, key, 1, rate)
+}
+
+// Increment admits count requests at once, or none.
+func (st store) Increment(ctx context.Context, key string, count int64, rate limiter.Rate) (limiter.Context, error) {
+	d := st.shared.decide(ctx, key, newGCRA(rate, st.burst), count)
+	return result(rate, d, d.granted < count), nil
+}
+
+// Peek tells what Get would find and admits nothing.
+func (st store) Peek(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
+	d := st.shared.decide(ctx, key, newGCRA(rate, st.burst), 0)
+	return result(rate, d, d.available < 1), nil
+}
+
+// Reset forgets what key has used, here and in Redis. Leases that other replicas hold stay.
+func (st store) Reset(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
+	st.shared.entries.Delete(key)
+	var err error
+	if st.shared.client != nil {
+		err = st.shared.client.Del(ctx, keyPrefix+key).Err()
+	}
+	return limiter.Context{Limit: rate.Limit, Remaining: st.burst, Reset: time.Now().Unix()}, err
+}
+
+// result rounds the moment to come back up to a whole second.
+func result(rate limiter.Rate, d decision, reached bool) limiter.Context {
+	return limiter.Context{
+		Limit:     rate.Limit,
+		Remaining: d.available,
+		Reset:     time.Now().Add(d.wait + time.Second - 1).Unix(),
+		Reached:   reached,
+	}
+}
+
+// decide takes count admissions: from the lease, else from Redis together with a new lease, else from the local limiter.
+func (s *Shared) decide(ctx context.Context, key string, g gcra, count int64) decision {
+	now := time.Now()
+	value, ok := s.entries.Load(key)
+	if !ok {
+		value, _ = s.entries.LoadOrStore(key, newEntry())
+	}
+	e := value.(*entry)
+	if d, ok := e.known(now, count); ok {
+		return d
+	}
+	if s.mayAsk(now) {
+		// The answer serves this replica even if its caller hangs up.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeBudget)
+		defer cancel()
+		if d, ok := s.shared(ctx, e, key, g, count); ok {
+			return d
+		}
+	}
+	return e.takeLocal(now, count, g.share(s.replicas.Load()))
+}
+
+// mayAsk says whether to ask Redis: always while it serves, and once per retryPause while it does not.
+func (s *Shared) mayAsk(now time.Time) bool {
+	if s.client == nil {
+		return false
+	}
+	at := s.retryAt.Load()
+	return at == 0 || now.UnixNano() >= at && s.retryAt.CompareAndSwap(at, now.Add(retryPause).UnixNano())
+}
+
+// shared asks Redis, one request per key at a time: those that waited find the lease of the first.
+func (s *Shared) shared(ctx context.Context, e *entry, key string, g gcra, count int64) (decision, bool) {
+	select {
+	case <-e.turn:
+		defer func() { e.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return decision{}, false
+	}
+	now := time.Now()
+	if d, ok := e.known(now, count); ok {
+		return d, true
+	}
+	s.trips.Add(1)
+	answer, err := s.script.Run(ctx, s.client, []string{keyPrefix + key},
+		g.interval.Microseconds(), g.burst, count, e.lease(now, count, g)).Int64Slice()
+	if err == nil && len(answer) != 3 {
+		err = errors.New("an answer of another script")
+	}
+	if err != nil {
+		if s.retryAt.Swap(time.Now().Add(retryPause).UnixNano()) == 0 {
+			s.log.Warn("Redis does not serve the rate limits; each replica enforces its share", "replicas", s.replicas.Load(), "error", err)
+		}
+		return decision{}, false
+	}
+	if s.retryAt.Swap(0) != 0 {
+		s.log.Info("Redis serves the rate limits again")
+	}
+	return e.learn(time.Now(), count, decision{answer[0], answer[1], time.Duration(answer[2]) * time.Microsecond}), true
+}
