@@ -11,6 +11,7 @@ import (
 	"jupiter-dex-integration/src/amm"
 	"jupiter-dex-integration/src/amm/raydiumamm"
 	"jupiter-dex-integration/src/amm/raydiumcpmm"
+	"jupiter-dex-integration/src/amm/saber"
 	"jupiter-dex-integration/src/amm/tokenswap"
 )
 
@@ -43,6 +44,10 @@ var deployments = []deployment{
 	{"orca-token-swap", tokenswap.New, map[Cluster]string{
 		Mainnet: "9W959DqEETiGZocYWCQPaJ6sBmUzgfxXfqGeTEdp3aQP",
 		Devnet:  "3xQ8SWv2GaFXXpHZNqkXsdxq5DZciHBz6ZFoPPfbFd7U",
+	}},
+	{"saber", saber.New, map[Cluster]string{
+		Mainnet: "SSwpkEEcbUqx4vtoEByFjSkhKdCT862DNVb52nZg1UZ",
+		Devnet:  "SSwpkEEcbUqx4vtoEByFjSkhKdCT862DNVb52nZg1UZ",
 	}},
 }
 
