@@ -10,9 +10,11 @@
 //   - by a read: all its accounts come from one getMultipleAccounts answer, which a node takes from one bank; or
 //   - by notifications: those of a slot are held back until the node has said something about a later slot on the same
 //     connection, which it does only after all of the earlier one. The clock sysvar is always subscribed to and changes in each
-//     slot, so that this takes one slot at most; to be faster, a quiet connection makes the held pools be read.
+//     slot, so that this takes one slot.
 //
-// An account that an acknowledged subscription covers and that was read after the acknowledgement is unchanged until a notification
-// says otherwise. A snapshot is thus the market at Snapshot.Slot, of which some pools may already be at a later slot, each
-// whole. Everything is read again now and then all the same, because a node may drop a notification.
+// An account that an acknowledged subscription covers, and that was read after the acknowledgement, is unchanged until a notification
+// says otherwise. So while the stream is up a snapshot is the market at Snapshot.Slot, all pools of one slot; only a pool that had to be
+// read for itself (it names new accounts, a notification came too late) can be of a later one. Without a stream each pool is of
+// the slot that it was last read at, and Snapshot.Slot is the oldest. Everything is read again now and then all the same,
+// because a node may drop a notification.
 package chain

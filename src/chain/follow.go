@@ -24,10 +24,8 @@ import (
 const (
 	// maxBatch is what getMultipleAccounts takes.
 	maxBatch = 100
-	// beat is how often the market looks at what is due; it is also how long a connection must be quiet for held pools to be read.
-	beat = 25 * time.Millisecond
-	// maxEagerBatches bounds the reads that only save waiting for the next slot.
-	maxEagerBatches = 4
+	// beat is how often the market looks at what is due.
+	beat            = 25 * time.Millisecond
 	readConcurrency = 4
 	// maxRounds bounds how often a pool may name further accounts before it must settle.
 	maxRounds = 8
@@ -62,16 +60,17 @@ type Market struct {
 	status   []PoolStatus
 
 	// The rest belongs to the goroutine of Run.
-	pools    []*pool
-	accounts amm.Accounts
-	watched  map[solana.PublicKey]*watched
-	clock    amm.Clock
-	session  *session
-	heard    uint64                // newest slot that this session has told of, 0 at first
-	pending  map[uint64][]notified // by slot, not yet whole
-	lastWord time.Time
-	seals    uint64
-	usable   uint64 // how many pools have ever been usable: the snapshot's generation
+	pools      []*pool
+	accounts   amm.Accounts
+	watched    map[solana.PublicKey]*watched
+	clock      amm.Clock
+	session    *session
+	heard      uint64                // newest slot that this session has told of, 0 at first
+	pending    map[uint64][]notified // by slot, not yet whole
+	seals      uint64
+	infos      []*amm.Info
+	shared     bool // a snapshot has infos: copy before writing
+	generation uint64
 
 	reads    chan []answer
 	reading  bool
@@ -92,13 +91,12 @@ type pool struct {
 	keys    []solana.PublicKey
 	state   amm.Pool // nil unless quotable
 	slot    uint64   // of state, when it was last replaced
-	known   bool     // has been quotable
 	live    bool     // subscriptions cover every key, and it was read since they do
 
-	mustRead, mayRead bool
-	minSlot           uint64 // a read must be of this slot or later
-	rounds            int
-	sealed            uint64 // Market.seals at the last look
+	mustRead bool
+	minSlot  uint64 // a read must be of this slot or later
+	rounds   int
+	sealed   uint64 // Market.seals at the last look
 
 	reason   string
 	err      error
@@ -135,6 +133,7 @@ func NewMarket(endpoints *Endpoints, cfg FollowConfig, log *slog.Logger, reg pro
 		accounts: amm.Accounts{},
 		watched:  map[solana.PublicKey]*watched{solana.SysVarClockPubkey: {}},
 		pending:  map[uint64][]notified{},
+		infos:    make([]*amm.Info, len(cfg.Pools)),
 		reads:    make(chan []answer, 1),
 		notifications: prometheus.NewCounter(prometheus.CounterOpts{Name: "solana_account_notifications_total",
 			Help: "Account changes that the stream told of."}),
@@ -265,7 +264,6 @@ func (m *Market) handle(event any) {
 
 // hear takes one notification: it is held until its slot is known to be whole.
 func (m *Market) hear(n notified) {
-	m.lastWord = time.Now()
 	if m.watched[n.key] == nil {
 		return
 	}
@@ -311,7 +309,6 @@ func (m *Market) seal() {
 	}
 	m.readClock()
 	for _, p := range touched {
-		p.mayRead = false
 		switch {
 		case !p.live: // another part of it may have changed unheard
 			m.requirePool(p, m.heard-1)
@@ -361,25 +358,12 @@ func (m *Market) due(ctx context.Context, now time.Time, wg *sync.WaitGroup) {
 	if m.reading || now.Before(m.retryAt) {
 		return
 	}
-	if len(m.pending) > 0 && now.Sub(m.lastWord) >= beat {
-		for slot, list := range m.pending {
-			for _, n := range list {
-				if w := m.watched[n.key]; w != nil {
-					for _, p := range w.pools {
-						p.mayRead, p.minSlot = true, max(p.minSlot, slot)
-					}
-				}
-			}
-		}
-	}
-	var must, may []*pool
+	var must []*pool
 	for _, p := range m.pools {
 		switch {
 		case now.Before(p.retryAt): // set aside
 		case p.mustRead || p.reason != "" || audit || poll && !p.live:
 			must = append(must, p)
-		case p.mayRead:
-			may = append(may, p)
 		}
 	}
 	if poll {
@@ -393,9 +377,6 @@ func (m *Market) due(ctx context.Context, now time.Time, wg *sync.WaitGroup) {
 		m.publishStatus()
 	}
 	batches := m.batches(must)
-	if eager := m.batches(may); len(eager) <= maxEagerBatches {
-		batches = append(batches, eager...)
-	}
 	if len(batches) == 0 {
 		return
 	}
@@ -505,7 +486,7 @@ func (m *Market) installOne(a *answer) {
 		// A pool whose keys changed since, or of which something newer is known, must be read again.
 		if a.slot >= p.minSlot && !slices.ContainsFunc(p.keys, func(key solana.PublicKey) bool { return !fits(key) }) {
 			fit = append(fit, p)
-			p.mustRead, p.mayRead = false, false
+			p.mustRead = false
 		} else if !p.live {
 			p.mustRead = true
 		}
@@ -579,9 +560,12 @@ func (m *Market) refresh(p *pool, slot uint64) {
 		return
 	}
 	p.state, p.slot, p.reason, p.err, p.failures, p.retryAt = state, slot, "", nil, 0, time.Time{}
-	if !p.known {
-		p.known = true
-		m.usable++
+	if old := m.infos[p.index]; old == nil || *old != *state.Info() {
+		if m.shared {
+			m.infos, m.shared = slices.Clone(m.infos), false
+		}
+		m.infos[p.index] = state.Info()
+		m.generation++
 	}
 }
 
@@ -662,10 +646,11 @@ func (m *Market) readClock() {
 
 // publish makes the present state the snapshot.
 func (m *Market) publish() {
-	if m.usable == 0 || m.clock.Slot == 0 {
+	if m.generation == 0 || m.clock.Slot == 0 {
 		return
 	}
-	s := &Snapshot{Slot: m.newest(), Clock: m.clock, Pools: make([]amm.Pool, len(m.pools)), Generation: m.usable}
+	s := &Snapshot{Slot: m.newest(), Clock: m.clock, Pools: make([]amm.Pool, len(m.pools)), Infos: m.infos, Generation: m.generation}
+	m.shared = true
 	newest := s.Slot
 	for i, p := range m.pools {
 		slot := m.slotOf(p)

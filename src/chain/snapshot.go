@@ -15,7 +15,9 @@ type Snapshot struct {
 	Clock amm.Clock
 	// Pools has one place for every configured pool, the same in each snapshot; nil for one that cannot be quoted now.
 	Pools []amm.Pool
-	// Generation changes when a pool is quotable for the first time, so that equal generations have equal topology but for nils.
+	// Infos has what is known of each pool once it could be quoted; nil before. It stays while a pool is set aside.
+	Infos []*amm.Info
+	// Generation changes with Infos.
 	Generation uint64
 	// Advanced is when Slot last grew.
 	Advanced time.Time

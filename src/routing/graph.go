@@ -25,7 +25,7 @@ type topology struct {
 	decimals []uint8
 	index    map[solana.PublicKey]int32
 	labels   []string
-	poolOf   []int16 // label by pool, -1 for a pool that is not known yet
+	labelOf  []int16 // by pool, -1 for one that is not known
 	out, in  [][]edge
 	hubs     []int32 // mints by falling number of pools
 }
@@ -37,9 +37,10 @@ type edge struct {
 	aToB bool
 }
 
-// NewGraph makes a graph of pools at clock. Places of pools that cannot be quoted are nil.
-func NewGraph(pools []amm.Pool, clock amm.Clock) *Graph {
-	t := &topology{index: map[solana.PublicKey]int32{}, poolOf: make([]int16, len(pools))}
+// NewGraph makes a graph of pools at clock. infos says what each of them is, nil for one that is not known; pools that
+// cannot be quoted now are nil.
+func NewGraph(infos []*amm.Info, pools []amm.Pool, clock amm.Clock) *Graph {
+	t := &topology{index: map[solana.PublicKey]int32{}, labelOf: make([]int16, len(pools))}
 	mint := func(info *amm.Info, side int) int32 {
 		key := info.Mints[side]
 		i, ok := t.index[key]
@@ -52,18 +53,17 @@ func NewGraph(pools []amm.Pool, clock amm.Clock) *Graph {
 		}
 		return i
 	}
-	for i, p := range pools {
-		t.poolOf[i] = -1
-		if p == nil {
+	for i, info := range infos {
+		t.labelOf[i] = -1
+		if info == nil {
 			continue
 		}
-		info := p.Info()
 		label := slices.Index(t.labels, info.Label)
 		if label < 0 {
 			label = len(t.labels)
 			t.labels = append(t.labels, info.Label)
 		}
-		t.poolOf[i] = int16(label)
+		t.labelOf[i] = int16(label)
 		a, b := mint(info, 0), mint(info, 1)
 		for _, d := range []struct {
 			from, to int32
@@ -84,8 +84,7 @@ func NewGraph(pools []amm.Pool, clock amm.Clock) *Graph {
 	return g
 }
 
-// Update returns the graph of a later snapshot of the same pools. Pools that were nil when the topology was made stay out of
-// it, so a graph must be made anew when a pool becomes known.
+// Update returns the graph of a later snapshot of which the infos are the same.
 func (g *Graph) Update(pools []amm.Pool, clock amm.Clock) *Graph {
 	next := &Graph{topology: g.topology, clock: clock, pools: pools, spots: slices.Clone(g.spots)}
 	for i, p := range pools {
@@ -98,7 +97,7 @@ func (g *Graph) Update(pools []amm.Pool, clock amm.Clock) *Graph {
 
 func (g *Graph) price(i int) {
 	g.spots[i] = [2]float64{}
-	if p := g.pools[i]; p != nil && g.poolOf[i] >= 0 {
+	if p := g.pools[i]; p != nil && g.labelOf[i] >= 0 {
 		for side, aToB := range []bool{true, false} {
 			if spot := p.SpotPrice(aToB); spot > 0 && !math.IsInf(spot, 0) {
 				g.spots[i][side] = spot

@@ -127,3 +127,11 @@ func newRand(t testing.TB, seed uint64) *rand.Rand {
 	t.Helper()
 	return rand.New(rand.NewPCG(seed, 1))
 }
+
+func newGraph(pools []amm.Pool) *Graph {
+	infos := make([]*amm.Info, len(pools))
+	for i, p := range pools {
+		infos[i] = p.Info()
+	}
+	return NewGraph(infos, pools, testClock)
+}

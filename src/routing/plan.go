@@ -54,8 +54,7 @@ type Plan struct {
 	Routes int
 	// Accounts is an estimate, from above, of the accounts that a transaction for the plan names.
 	Accounts int
-	// SpotOut (ExactIn) or SpotIn (ExactOut) would be the other side of the plan at the pools' marginal prices, without fees. It is for
-	// display.
+	// Spot is what one unit of input would give through the same legs at marginal prices and without fees. It is for display.
 	Spot float64
 }
 

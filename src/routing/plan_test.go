@@ -100,7 +100,7 @@ func TestSinglePathIsTheBestOfAll(t *testing.T) {
 	for seed := range uint64(60) {
 		r := newRand(t, seed)
 		pools := randomMarket(r, 6, 12)
-		g := NewGraph(pools, testClock)
+		g := newGraph(pools)
 		req := Request{Input: mint(r.IntN(6)), Output: mint(0), Amount: uint64(1 + r.Int64N(1e12)), ExactOut: seed%2 == 1}
 		if req.Input == req.Output {
 			req.Input = mint(1)
@@ -126,7 +126,7 @@ func TestSplitIsSoundAndNeverBelowTheBestSinglePath(t *testing.T) {
 	for seed := range uint64(300) {
 		r := newRand(t, seed)
 		pools := randomMarket(r, 12, 60)
-		g := NewGraph(pools, testClock)
+		g := newGraph(pools)
 		req := Request{Input: mint(r.IntN(12)), Output: mint(r.IntN(12)), Amount: uint64(1) << r.IntN(45), ExactOut: seed%2 == 1}
 		one := testLimits
 		one.MaxRoutes = 1
@@ -155,7 +155,7 @@ func TestSplitIsSoundAndNeverBelowTheBestSinglePath(t *testing.T) {
 func TestExactOutInputBuysTheOutput(t *testing.T) {
 	for seed := range uint64(100) {
 		r := newRand(t, seed)
-		g := NewGraph(randomMarket(r, 10, 40), testClock)
+		g := newGraph(randomMarket(r, 10, 40))
 		req := Request{Input: mint(1), Output: mint(5), Amount: uint64(1) << r.IntN(40), ExactOut: true}
 		p, err := g.Plan(req, testLimits)
 		if err != nil {
@@ -172,7 +172,7 @@ func TestExactOutInputBuysTheOutput(t *testing.T) {
 }
 
 func TestTwoEqualPoolsShareATrade(t *testing.T) {
-	g := NewGraph([]amm.Pool{newPool(0, 0, 1, 1e9, 1e9, 30), newPool(1, 0, 1, 1e9, 1e9, 30)}, testClock)
+	g := newGraph([]amm.Pool{newPool(0, 0, 1, 1e9, 1e9, 30), newPool(1, 0, 1, 1e9, 1e9, 30)})
 	p, err := g.Plan(Request{Input: mint(0), Output: mint(1), Amount: 1e8}, testLimits)
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +184,7 @@ func TestTwoEqualPoolsShareATrade(t *testing.T) {
 
 func TestRoutesThroughOneSharedPoolAreMerged(t *testing.T) {
 	// 0 -> 1 has one pool; 1 -> 2 has two: both routes share the first.
-	g := NewGraph([]amm.Pool{newPool(0, 0, 1, 1e12, 1e12, 1), newPool(1, 1, 2, 1e9, 1e9, 30), newPool(2, 1, 2, 1e9, 1e9, 30)}, testClock)
+	g := newGraph([]amm.Pool{newPool(0, 0, 1, 1e12, 1e12, 1), newPool(1, 1, 2, 1e9, 1e9, 30), newPool(2, 1, 2, 1e9, 1e9, 30)})
 	req := Request{Input: mint(0), Output: mint(2), Amount: 1e8}
 	p, err := g.Plan(req, testLimits)
 	if err != nil {
@@ -222,7 +222,7 @@ func TestLimitsAndFilters(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			req, lim := base, Limits{MaxRoutes: 1, MaxHops: 4, MaxAccounts: 64}
 			tc.change(&req, &lim)
-			p, err := NewGraph(pools, testClock).Plan(req, lim)
+			p, err := newGraph(pools).Plan(req, lim)
 			if !errors.Is(err, tc.err) {
 				t.Fatalf("error %v, want %v", err, tc.err)
 			}
@@ -242,7 +242,7 @@ func TestLimitsAndFilters(t *testing.T) {
 }
 
 func TestUnknownMintIsNamed(t *testing.T) {
-	g := NewGraph([]amm.Pool{newPool(0, 0, 1, 1e9, 1e9, 30)}, testClock)
+	g := newGraph([]amm.Pool{newPool(0, 0, 1, 1e9, 1e9, 30)})
 	_, err := g.Plan(Request{Input: mint(0), Output: mint(7), Amount: 1}, testLimits)
 	if unknown, ok := errors.AsType[*UnknownMintError](err); !ok || unknown.Mint != mint(7) {
 		t.Errorf("error %v", err)
@@ -251,7 +251,7 @@ func TestUnknownMintIsNamed(t *testing.T) {
 
 func TestUpdateQuotesTheNewStateOnly(t *testing.T) {
 	pools := []amm.Pool{newPool(0, 0, 1, 1e9, 1e9, 30), newPool(1, 0, 1, 1e9, 2e9, 30)}
-	g := NewGraph(pools, testClock)
+	g := newGraph(pools)
 	req := Request{Input: mint(0), Output: mint(1), Amount: 1000}
 	next := g.Update([]amm.Pool{pools[0], nil}, testClock)
 	p, err := next.Plan(req, testLimits)
@@ -264,7 +264,7 @@ func TestUpdateQuotesTheNewStateOnly(t *testing.T) {
 }
 
 func TestDeadlineStillGivesAPlan(t *testing.T) {
-	g := NewGraph(randomMarket(newRand(t, 1), 30, 200), testClock)
+	g := newGraph(randomMarket(newRand(t, 1), 30, 200))
 	lim := testLimits
 	lim.Deadline = time.Now().Add(-time.Second)
 	req := Request{Input: mint(1), Output: mint(2), Amount: 1e9}
@@ -275,8 +275,19 @@ func TestDeadlineStillGivesAPlan(t *testing.T) {
 	check(t, req, lim, p)
 }
 
+func TestDeadlineThatPassesBeforeTheFirstSplitIsNoRoute(t *testing.T) {
+	g := newGraph([]amm.Pool{newPool(0, 0, 1, 1e9, 1e9, 30)})
+	s := new(search)
+	lim := testLimits
+	lim.Deadline = time.Now().Add(-time.Second)
+	s.prepare(g, Request{Input: mint(0), Output: mint(1), Amount: 1e6}, lim, 0, 1)
+	if _, err := s.split(); !errors.Is(err, ErrNoRoute) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func BenchmarkPlan(b *testing.B) {
-	g := NewGraph(randomMarket(newRand(b, 7), 200, 1000), testClock)
+	g := newGraph(randomMarket(newRand(b, 7), 200, 1000))
 	r := newRand(b, 8)
 	reqs := make([]Request, 256)
 	for i := range reqs {

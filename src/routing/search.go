@@ -139,7 +139,7 @@ func (s *search) prepare(g *Graph, req Request, lim Limits, start, end int32) {
 				continue
 			}
 			for _, e := range s.edges(int32(m)) {
-				if far := s.reach[r-1][e.to]; far > 0 && s.labels[g.poolOf[e.pool]] {
+				if far := s.reach[r-1][e.to]; far > 0 && s.labels[g.labelOf[e.pool]] {
 					s.reach[r][m] = max(s.reach[r][m], g.spot(e)*far)
 				}
 			}
@@ -230,7 +230,7 @@ func (s *search) walk(amount uint64, hops int) (route, uint64, bool) {
 			}
 			for _, e := range s.edges(m) {
 				far := s.reach[rest][e.to]
-				if far == 0 || s.g.pools[e.pool] == nil || !s.labels[s.g.poolOf[e.pool]] || !s.via[e.to] && e.to != s.end {
+				if far == 0 || s.g.pools[e.pool] == nil || !s.labels[s.g.labelOf[e.pool]] || !s.via[e.to] && e.to != s.end {
 					continue
 				}
 				spot := s.g.spot(e)
@@ -379,6 +379,9 @@ func (s *search) split() (Plan, error) {
 		default:
 			routes = append(routes, r)
 		}
+	}
+	if len(routes) == 0 {
+		return Plan{}, ErrNoRoute
 	}
 	if sent < s.req.Amount { // out of time: what is left goes where most went
 		largest := 0

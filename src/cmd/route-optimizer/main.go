@@ -1,0 +1,11 @@
+// Command route-optimizer quotes swaps over on-chain pools through a Jupiter-shaped API.
+package main
+
+import (
+	"jupiter-dex-integration/src/optimizer"
+	"jupiter-dex-integration/src/platform"
+)
+
+func main() {
+	platform.Main("route-optimizer", platform.NewCommand("serve", "follow pools and quote swaps (default)", optimizer.Serve))
+}

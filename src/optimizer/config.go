@@ -1,0 +1,111 @@
+package optimizer
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/gagliardetto/solana-go"
+
+	"jupiter-dex-integration/src/amm"
+	"jupiter-dex-integration/src/amm/programs"
+	"jupiter-dex-integration/src/chain"
+	"jupiter-dex-integration/src/platform"
+)
+
+// Config is the configuration of the service.
+type Config struct {
+	platform.ServerConfig
+	Network programs.Cluster `env:"NETWORK" envDefault:"mainnet"`
+	// RPCURLs are nodes of one cluster; each call goes to the best of them.
+	RPCURLs []string `env:"SOLANA_RPC_URL" envDefault:"http://localhost:8899"`
+	// StreamURLs are websockets of nodes of the cluster; by default those that belong to RPCURLs by convention.
+	StreamURLs []string `env:"SOLANA_WS_URL"`
+	// RPCAuth is the Authorization header of every call.
+	RPCAuth platform.Secret `env:"SOLANA_RPC_AUTH"`
+	Pools   []string        `env:"POOLS"`
+	// MarketFile lists pools instead; see chain.ReadMarketFile.
+	MarketFile string `env:"MARKET_FILE"`
+	// ProgramIDs replaces or adds addresses of AMM programs, as name:address.
+	ProgramIDs map[string]string `env:"AMM_PROGRAM_IDS"`
+	MaxRoutes  int               `env:"MAX_ROUTES" envDefault:"5"`
+	// SlippageTolerancePercent is for requests that say nothing; 0.5 is 50 bps.
+	SlippageTolerancePercent float64 `env:"SLIPPAGE_TOLERANCE_PERCENT" envDefault:"0.5"`
+}
+
+const (
+	maxPools  = 100_000
+	maxRoutes = 20
+)
+
+// Validate checks every variable and names all that are wrong.
+func (c Config) Validate() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if _, err := c.programs(); err != nil {
+		fail("NETWORK, AMM_PROGRAM_IDS: %w", err)
+	}
+	if _, err := chain.NewEndpoints(c.RPCURLs, nil); err != nil {
+		fail("SOLANA_RPC_URL: %w", err)
+	}
+	if len(c.Pools) == 0 && c.MarketFile == "" {
+		fail("POOLS and MARKET_FILE are both empty: list the pools to quote, separated by commas, or name a file that does")
+	}
+	if len(c.Pools) > 0 && c.MarketFile != "" {
+		fail("POOLS and MARKET_FILE are both set: set one")
+	}
+	if pools, err := c.pools(); err != nil {
+		errs = append(errs, err)
+	} else if len(pools) > maxPools {
+		fail("%d pools: at most %d", len(pools), maxPools)
+	}
+	if c.MaxRoutes < 1 || c.MaxRoutes > maxRoutes {
+		fail("MAX_ROUTES: %d is not from 1 to %d", c.MaxRoutes, maxRoutes)
+	}
+	if p := c.SlippageTolerancePercent; !(p >= 0 && p <= 100) {
+		fail("SLIPPAGE_TOLERANCE_PERCENT: %v is not from 0 to 100", p)
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) programs() ([]amm.Program, error) {
+	ids := map[string]solana.PublicKey{}
+	for name, text := range c.ProgramIDs {
+		id, err := solana.PublicKeyFromBase58(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %q is not a base58 address", name, text)
+		}
+		ids[name] = id
+	}
+	return programs.On(c.Network, ids)
+}
+
+func (c Config) pools() ([]solana.PublicKey, error) {
+	if c.MarketFile != "" {
+		pools, err := chain.ReadMarketFile(c.MarketFile)
+		if err != nil {
+			return nil, fmt.Errorf("MARKET_FILE: %w", err)
+		}
+		return pools, nil
+	}
+	pools, err := chain.ParsePools(c.Pools)
+	if err != nil {
+		return nil, fmt.Errorf("POOLS: %w", err)
+	}
+	return pools, nil
+}
+
+func (c Config) streams() []string {
+	if len(c.StreamURLs) > 0 {
+		return c.StreamURLs
+	}
+	var urls []string
+	for _, rpc := range c.RPCURLs {
+		if u, err := chain.StreamURL(rpc); err == nil {
+			urls = append(urls, u)
+		}
+	}
+	return urls
+}
+
+func (c Config) slippageBps() uint16 { return uint16(math.Round(c.SlippageTolerancePercent * 100)) }

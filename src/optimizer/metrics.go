@@ -1,0 +1,44 @@
+package optimizer
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"jupiter-dex-integration/src/jupiter"
+)
+
+type metrics struct {
+	seconds *prometheus.HistogramVec
+	legs    prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "optimizer_quote_seconds",
+			Help:    "Time to quote, by outcome: ok, or the error's code in lower case.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25}}, []string{"outcome"}),
+		legs: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "optimizer_quote_legs",
+			Help: "Pools that a quoted route swaps through.", Buckets: []float64{1, 2, 3, 4, 5, 6, 8, 10, 15, 20}}),
+	}
+	reg.MustRegister(m.seconds, m.legs)
+	return m
+}
+
+func (m *metrics) observe(elapsed time.Duration, q *jupiter.Quote, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = "internal_error"
+		if e, ok := errors.AsType[*jupiter.Error](err); ok {
+			outcome = strings.ToLower(e.Code)
+			if outcome == "" { // Jupiter has errors without a code; they are all about the request
+				outcome = "invalid_request"
+			}
+		}
+	} else {
+		m.legs.Observe(float64(len(q.RoutePlan)))
+	}
+	m.seconds.WithLabelValues(outcome).Observe(elapsed.Seconds())
+}

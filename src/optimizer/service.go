@@ -1,0 +1,142 @@
+package optimizer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"jupiter-dex-integration/src/chain"
+	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/platform"
+	"jupiter-dex-integration/src/routing"
+)
+
+const (
+	// staleAfter is how long a market may stand still and still be quoted: a healthy cluster makes a slot in 0.4 s.
+	staleAfter = 30 * time.Second
+	// degradedLag is the slot lag from which readiness says that the RPC lags: about 10 s.
+	degradedLag = 25
+)
+
+// Serve runs the service until ctx ends.
+func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
+	endpoints, err := chain.NewEndpoints(cfg.RPCURLs, cfg.RPCAuth.Value)
+	if err != nil {
+		return fmt.Errorf("SOLANA_RPC_URL: %w", err)
+	}
+	pools, err := cfg.pools()
+	if err != nil {
+		return err
+	}
+	programs, err := cfg.programs()
+	if err != nil {
+		return fmt.Errorf("NETWORK: %w", err)
+	}
+	market := chain.NewMarket(endpoints, chain.FollowConfig{
+		Pools: pools, Programs: programs, StreamURLs: cfg.streams(), Authorization: cfg.RPCAuth.Value,
+	}, p.Log, p.Registry)
+	labels := map[string]string{}
+	for _, program := range programs {
+		labels[program.ID().String()] = program.Label()
+	}
+	s := &service{market: market, labels: labels, slippageBps: cfg.slippageBps(), maxRoutes: cfg.MaxRoutes, metrics: newMetrics(p.Registry), log: p.Log}
+	return p.Serve(ctx, cfg.ServerConfig, platform.Service{
+		Handler:    s.handler(),
+		Checks:     s.checks(),
+		Background: []func(context.Context) error{market.Run},
+	})
+}
+
+// snapshots gives the present market, nil before there is one.
+type snapshots interface {
+	Snapshot() *chain.Snapshot
+	Status() []chain.PoolStatus
+	Lag() uint64
+}
+
+type service struct {
+	market      snapshots
+	labels      map[string]string // DEX by program id
+	slippageBps uint16
+	maxRoutes   int
+	metrics     *metrics
+	log         *slog.Logger
+
+	state atomic.Pointer[state]
+}
+
+// state is a snapshot with the graph over it.
+type state struct {
+	*chain.Snapshot
+	graph *routing.Graph
+}
+
+func (s *service) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /quote", platform.Route("quote", http.HandlerFunc(s.serveQuote)))
+	mux.Handle("GET /program-id-to-label", platform.Route("program-id-to-label", http.HandlerFunc(s.serveLabels)))
+	mux.Handle("/", platform.Route("not-found", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		jupiter.WriteError(w, jupiter.Errorf(http.StatusNotFound, jupiter.CodeNotFound, "no %s %s here", r.Method, r.URL.Path))
+	})))
+	return mux
+}
+
+func (s *service) checks() []platform.Check {
+	return []platform.Check{
+		{Name: "market", Required: true, Probe: func(context.Context) error {
+			if s.market.Snapshot() != nil {
+				return nil
+			}
+			reasons := map[string]int{}
+			for _, p := range s.market.Status() {
+				reasons[p.Reason]++
+			}
+			return fmt.Errorf("no pool could be loaded yet; pools by reason: %v", reasons)
+		}},
+		{Name: "rpc", Probe: func(context.Context) error {
+			snapshot := s.market.Snapshot()
+			if snapshot == nil {
+				return errors.New("no state yet")
+			}
+			if age := time.Since(snapshot.Advanced); age > staleAfter/2 {
+				return fmt.Errorf("the market stands at slot %d since %v", snapshot.Slot, age.Round(time.Second))
+			}
+			if lag := s.market.Lag(); lag > degradedLag {
+				return fmt.Errorf("the market is %d slots behind", lag)
+			}
+			return nil
+		}},
+	}
+}
+
+// current is the present market, or the error that says why there is none to quote from.
+func (s *service) current() (*state, error) {
+	snapshot := s.market.Snapshot()
+	if snapshot == nil {
+		return nil, jupiter.Errorf(http.StatusServiceUnavailable, jupiter.CodeStateNotReady, "no pools are loaded yet: try again in some seconds")
+	}
+	if age := time.Since(snapshot.Advanced); age > staleAfter {
+		return nil, jupiter.Errorf(http.StatusServiceUnavailable, jupiter.CodeStateNotReady,
+			"the pools' state is of slot %d and has not advanced for %v: the Solana RPC does not answer or stands still", snapshot.Slot, age.Round(time.Second))
+	}
+	old := s.state.Load()
+	if old != nil && old.Snapshot == snapshot {
+		return old, nil
+	}
+	next := &state{Snapshot: snapshot}
+	if old != nil && old.Generation == snapshot.Generation {
+		next.graph = old.graph.Update(snapshot.Pools, snapshot.Clock)
+	} else {
+		next.graph = routing.NewGraph(snapshot.Infos, snapshot.Pools, snapshot.Clock)
+	}
+	s.state.Store(next) // requests that race here make equal graphs
+	return next, nil
+}
+
+func (s *service) serveLabels(w http.ResponseWriter, _ *http.Request) {
+	jupiter.WriteJSON(w, http.StatusOK, s.labels)
+}
