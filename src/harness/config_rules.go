@@ -3,7 +3,6 @@ package harness
 import (
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 
@@ -40,16 +39,29 @@ var programs = map[string][]command{
 }
 
 type command struct {
-	name    string
-	names   []string                     // the variables that it reads
-	accepts func(environ []string) error // what it says of their values
+	name  string
+	names []string // the variables that it reads
+	// configure returns the effective value of each, or what the binary says of those that it is given.
+	configure func(environ []string) (map[string]string, error)
 }
 
 func takes[T any](name string) command {
 	var zero T
-	return command{name, platform.Names(zero), func(environ []string) error {
-		_, err := platform.Load[T](environ)
-		return err
+	return command{name, platform.Names(zero), func(environ []string) (map[string]string, error) {
+		cfg, err := platform.Load[T](environ)
+		if err != nil {
+			return nil, err
+		}
+		var lines strings.Builder
+		if err := platform.Print(&lines, cfg); err != nil {
+			return nil, err
+		}
+		effective := map[string]string{}
+		for line := range strings.Lines(lines.String()) {
+			name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+			effective[name] = value
+		}
+		return effective, nil
 	}}
 }
 
@@ -58,8 +70,7 @@ var everywhere = []string{"LOG_LEVEL", "GOMAXPROCS", "GOMEMLIMIT", "GOGC", "GODE
 
 // commands returns what the program in a container can be asked to do, or nothing when it is not ours.
 func commands(c corev1.Container) []command {
-	name, _, _ := strings.Cut(path.Base(c.Image), "@")
-	name, _, _ = strings.Cut(name, ":")
+	name, _ := imageName(c.Image)
 	return programs[name]
 }
 
@@ -90,31 +101,18 @@ func checkAcceptedConfig(o *Overlay) []Finding {
 	var all []Finding
 	for _, w := range o.workloads {
 		for at, c := range w.Containers() {
-			list := commands(c)
-			if list == nil {
+			chosen, found := chosenCommand(c)
+			if !found {
+				if commands(c) != nil {
+					all = append(all, Finding{Object: w.ID(), Field: at + ".args[0]", Problem: fmt.Sprintf("the binary has no command %q", c.Args[0])})
+				}
 				continue
 			}
-			chosen := list[0]
-			if len(c.Args) > 0 {
-				i := slices.IndexFunc(list, func(command command) bool { return command.name == c.Args[0] })
-				if i < 0 {
-					all = append(all, Finding{Object: w.ID(), Field: at + ".args[0]", Problem: fmt.Sprintf("the binary has no command %q", c.Args[0])})
-					continue
-				}
-				chosen = list[i]
-			}
-			env, complete := environment(o, c)
+			environ, complete := environ(o, c, chosen)
 			if !complete {
 				continue
 			}
-			var environ []string
-			for name, value := range env {
-				if base, isFile := strings.CutSuffix(name, "_FILE"); isFile && slices.Contains(chosen.names, name) {
-					name, value = base, placeholder // the file exists in the cluster only
-				}
-				environ = append(environ, name+"="+value)
-			}
-			if err := chosen.accepts(environ); err != nil {
+			if _, err := chosen.configure(environ); err != nil {
 				for line := range strings.Lines(err.Error()) {
 					all = append(all, Finding{Object: w.ID(), Field: at + ".env", Problem: strings.TrimSpace(line)})
 				}
@@ -122,6 +120,51 @@ func checkAcceptedConfig(o *Overlay) []Finding {
 		}
 	}
 	return all
+}
+
+// chosenCommand returns the command that a container runs, if it is one of ours.
+func chosenCommand(c corev1.Container) (command, bool) {
+	list := commands(c)
+	if len(list) == 0 {
+		return command{}, false
+	}
+	if len(c.Args) == 0 {
+		return list[0], true
+	}
+	i := slices.IndexFunc(list, func(command command) bool { return command.name == c.Args[0] })
+	if i < 0 {
+		return command{}, false
+	}
+	return list[i], true
+}
+
+// environ returns a container's variables as a process sees them, secrets in place of the files that hold them.
+func environ(o *Overlay, c corev1.Container, chosen command) (lines []string, complete bool) {
+	env, complete := environment(o, c)
+	for name, value := range env {
+		if base, isFile := strings.CutSuffix(name, "_FILE"); isFile && slices.Contains(chosen.names, name) {
+			name, value = base, placeholder // the file exists in the cluster only
+		}
+		lines = append(lines, name+"="+value)
+	}
+	return lines, complete
+}
+
+// effective returns the configuration that one of our containers ends up with, or nothing when accepted-config objects.
+func effective(o *Overlay, c corev1.Container) map[string]string {
+	chosen, found := chosenCommand(c)
+	if !found {
+		return nil
+	}
+	lines, complete := environ(o, c, chosen)
+	if !complete {
+		return nil
+	}
+	values, err := chosen.configure(lines)
+	if err != nil {
+		return nil
+	}
+	return values
 }
 
 // placeholder stands for what only the cluster knows.

@@ -209,7 +209,7 @@ func eachObject(check func(Object) []Finding) func(*Render) []Finding {
 }
 
 func checkServed(r *Render) []Finding {
-	major, minor, err := kubernetesVersion(r.Versions.Kubernetes)
+	major, minor, err := kubernetesVersion(r.Versions["kubernetes"])
 	if err != nil {
 		return []Finding{{Object: "versions.yaml", Field: "kubernetes", Problem: err.Error()}}
 	}

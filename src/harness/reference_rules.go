@@ -55,6 +55,11 @@ func checkProvided(o *Overlay) []Finding {
 	for _, ref := range references(o) {
 		used[ref.kind+"/"+ref.name] = true
 	}
+	connections(o, func(_ Workload, _ string, a address) {
+		if name, _, ok := a.inCluster(o.Kustomization.Namespace); ok {
+			used["Service/"+name] = true
+		}
+	})
 	rendered := map[string]bool{}
 	for _, object := range o.Objects {
 		rendered[object.ID()] = true

@@ -120,12 +120,9 @@ func checkServicePorts(o *Overlay) []Finding {
 	var all []Finding
 	for object, service := range objects[*corev1.Service](o) {
 		for i, port := range service.Spec.Ports {
-			target := port.TargetPort
-			if target == (intstr.IntOrString{}) {
-				target = intstr.FromInt32(port.Port)
-			}
+			target := targetPort(port)
 			for _, w := range serves(o, service) {
-				if !w.Finite && !w.Listens(target) {
+				if !w.Finite && !w.listens(target) {
 					all = append(all, Finding{Object: object.ID(), Field: fmt.Sprintf("spec.ports[%d].targetPort", i), Problem: fmt.Sprintf("%s has no container port %s", w.ID(), target.String())})
 				}
 			}
@@ -143,7 +140,7 @@ func checkServicePorts(o *Overlay) []Finding {
 				}
 				// One policy may cover several workloads; a port that none of them has is a mistake.
 				covered := selected(o.workloads, selector)
-				if len(covered) > 0 && !slices.ContainsFunc(covered, func(w Workload) bool { return w.Listens(*port.Port) }) {
+				if len(covered) > 0 && !slices.ContainsFunc(covered, func(w Workload) bool { return w.listens(*port.Port) }) {
 					all = append(all, Finding{Object: object.ID(), Field: fmt.Sprintf("spec.ingress[%d].ports[%d]", i, j), Problem: fmt.Sprintf("no container of the pods it covers has port %s", port.Port)})
 				}
 			}
@@ -206,7 +203,7 @@ func checkServiceMonitors(o *Overlay) []Finding {
 					report(fmt.Sprintf("spec.endpoints[%d].port", i), "Service/%s has no port named %q", service.Name, endpoint.Port)
 				case endpoint.TargetPort != nil:
 					for _, w := range serves(o, service) {
-						if !w.Listens(*endpoint.TargetPort) {
+						if !w.listens(*endpoint.TargetPort) {
 							report(fmt.Sprintf("spec.endpoints[%d].targetPort", i), "%s has no container port %s", w.ID(), endpoint.TargetPort)
 						}
 					}

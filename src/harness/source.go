@@ -45,10 +45,9 @@ type Dependency struct {
 	Alias      string `json:"alias"`
 }
 
-// Versions is versions.yaml, the one place that states a version of something the repository does not build itself.
-type Versions struct {
-	Kubernetes string `json:"kubernetes"` // such as "1.37.2"; decides the schemas and every overlay's kubeVersion
-}
+// Versions is versions.yaml, the one place that states the version of what the repository runs on and beside: "kubernetes"
+// such as 1.37.2, which decides the schemas and every overlay's kubeVersion, and those of other people's images.
+type Versions map[string]string
 
 // readSource reads the repository; files that do not parse become findings, so that one of them does not hide the rest.
 func readSource(root string) (*Source, error) {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"text/template/parse"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/pod-security-admission/api"
 	"sigs.k8s.io/yaml"
 )
 
@@ -304,7 +306,7 @@ func inspect(node parse.Node, visit func(parse.Node)) {
 }
 
 func checkVersions(r *Render) []Finding {
-	want := r.Versions.Kubernetes
+	want := r.Versions["kubernetes"]
 	var all []Finding
 	for _, o := range r.Overlays {
 		for i, chart := range o.Kustomization.HelmCharts {
@@ -312,8 +314,30 @@ func checkVersions(r *Render) []Finding {
 				all = append(all, Finding{Overlay: o.Name, Object: o.File, Field: fmt.Sprintf("helmCharts[%d].kubeVersion", i), Problem: fmt.Sprintf("is %q, but versions.yaml says %q", chart.KubeVersion, want)})
 			}
 		}
+		for object, ns := range objects[*corev1.Namespace](o) {
+			for _, label := range []string{api.EnforceVersionLabel, api.AuditVersionLabel, api.WarnVersionLabel} {
+				if got, set := ns.Labels[label]; set && !strings.HasPrefix(want+".", strings.TrimPrefix(got, "v")+".") {
+					all = append(all, Finding{Overlay: o.Name, Object: object.ID(), Field: "metadata.labels[" + label + "]", Problem: fmt.Sprintf("is %q, but versions.yaml says %q", got, want)})
+				}
+			}
+		}
+		for _, w := range o.workloads {
+			for at, c := range w.Containers() {
+				name, tag := imageName(c.Image)
+				for key, version := range r.Versions {
+					if tag != "" && bare(key) == bare(name) && tag != version {
+						all = append(all, Finding{Overlay: o.Name, Object: w.ID(), Field: at + ".image", Problem: fmt.Sprintf("is %s %s, but versions.yaml says %s", name, tag, version)})
+					}
+				}
+			}
+		}
 	}
 	return all
+}
+
+// bare makes versions.yaml's redisExporter and the image's redis_exporter one name.
+func bare(name string) string {
+	return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name))
 }
 
 func checkValues(r *Render) []Finding {

@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // Workload is an object that makes pods.
@@ -71,18 +70,6 @@ func (w Workload) Containers() iter.Seq2[string, corev1.Container] {
 			}
 		}
 	}
-}
-
-// Listens reports whether a container port of the pods has this name or number.
-func (w Workload) Listens(port intstr.IntOrString) bool {
-	for _, c := range w.Containers() {
-		for _, p := range c.Ports {
-			if port.Type == intstr.String && p.Name == port.StrVal || port.Type == intstr.Int && p.ContainerPort == port.IntVal {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // selected returns the workloads whose pods a selector chooses.
