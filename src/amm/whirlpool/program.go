@@ -105,6 +105,10 @@ func (p program) decodeState(key solana.PublicKey, accounts amm.Accounts) (s *po
 		r.Fail("tick_spacing", "is zero")
 	case s.price.Less(minPrice) || maxPrice.Less(s.price):
 		r.Fail("sqrt_price", "%v is not the price of any tick", s.price)
+	case s.info.Mints[0].IsZero():
+		r.Fail("token_mint_a", "is zero")
+	case s.info.Mints[1].IsZero():
+		r.Fail("token_mint_b", "is zero")
 	case s.tick < minTick-1 || s.tick > maxTick: // one below the lowest where the price stands on it
 		r.Fail("tick_current_index", "%d is out of range", s.tick)
 	}
