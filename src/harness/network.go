@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -147,18 +148,19 @@ var schemePorts = map[string]int32{"http": 80, "https": 443, "ws": 80, "wss": 44
 // addresses returns the URLs that a container is told to connect to.
 func addresses(env map[string]string) []address {
 	var all []address
-	for name, value := range env {
-		u, err := url.Parse(value)
-		if err != nil || schemePorts[u.Scheme] == 0 || u.Hostname() == "" || u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" {
-			continue
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		for value := range strings.SplitSeq(env[name], ",") {
+			u, err := url.Parse(strings.TrimSpace(value))
+			if err != nil || schemePorts[u.Scheme] == 0 || u.Hostname() == "" || u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" {
+				continue
+			}
+			a := address{name, u.Hostname(), schemePorts[u.Scheme]}
+			if number, err := strconv.ParseInt(u.Port(), 10, 32); err == nil {
+				a.port = int32(number)
+			}
+			all = append(all, a)
 		}
-		a := address{name, u.Hostname(), schemePorts[u.Scheme]}
-		if number, err := strconv.ParseInt(u.Port(), 10, 32); err == nil {
-			a.port = int32(number)
-		}
-		all = append(all, a)
 	}
-	slices.SortFunc(all, func(a, b address) int { return strings.Compare(a.variable, b.variable) })
 	return all
 }
 

@@ -2,7 +2,6 @@ package harness
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,7 +35,6 @@ func connections(o *Overlay, visit func(w Workload, at string, a address)) {
 	for _, w := range o.workloads {
 		for at, c := range w.Containers() {
 			env, _ := environment(o, c)
-			maps.Copy(env, effective(o, c)) // defaults are connected to as well
 			for _, a := range addresses(env) {
 				visit(w, at+".env["+a.variable+"]", a)
 			}
