@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"jupiter-dex-integration/src/platform"
+)
+
+const (
+	solMint  = "So11111111111111111111111111111111111111112"
+	usdcMint = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+)
+
+func run(ctx context.Context, cfg config, _ *platform.Process) error {
+	start := time.Now()
+	return withStack(ctx, cfg, func(ctx context.Context, s *stack) error {
+		part := func(url, port, simulated string) string {
+			if url != "" {
+				return url
+			}
+			return s.url(port) + simulated
+		}
+		fmt.Printf(`The tier is up, ready in %v.
+
+  api-gateway      %s   metrics %s/metrics
+  price-oracle     %s   metrics %s/metrics
+  route-optimizer  %s   metrics %s/metrics
+  Jupiter          %s
+  Solana RPC       %s
+  Redis            %s
+
+Try a quote, a price and the metrics:
+
+  curl '%s/swap/v1/quote?inputMint=%s&outputMint=%s&amount=1000000000'
+  curl '%s/price/v3?ids=%s'
+  curl -s %s/metrics | grep ^jupiter_
+
+Ctrl-C stops it.
+`, time.Since(start).Round(10*time.Millisecond),
+			s.url("GATEWAY_PORT"), s.url("GATEWAY_METRICS_PORT"),
+			s.url("ORACLE_PORT"), s.url("ORACLE_METRICS_PORT"),
+			s.url("OPTIMIZER_PORT"), s.url("OPTIMIZER_METRICS_PORT"),
+			part(s.cfg.JupiterAPIURL, "SIMULATOR_PORT", "/swap/v1  (simulated)"),
+			part(s.cfg.SolanaRPCURL, "SIMULATOR_PORT", "  (simulated)"),
+			part(s.cfg.RedisURL, "EMBEDDED_REDIS_PORT", "  (embedded)"),
+			s.url("GATEWAY_PORT"), solMint, usdcMint,
+			s.url("GATEWAY_PORT"), solMint,
+			s.url("GATEWAY_METRICS_PORT"))
+		<-ctx.Done()
+		fmt.Fprintln(os.Stderr, "\nDraining.")
+		return nil
+	})
+}
