@@ -8,13 +8,13 @@ restarts the component that it concerns and no other.
 {{- end -}}
 
 {{- define "jupiter.config.common" -}}
-NETWORK: {{ .Values.global.environment | quote }}
 LOG_LEVEL: {{ .Values.global.logLevel | quote }}
 REDIS_URL: {{ (include "jupiter.redis" . | fromYaml).url | quote }}
 {{- end -}}
 
 {{- define "jupiter.config.server" -}}
 {{ include "jupiter.config.common" . }}
+NETWORK: {{ .Values.global.environment | quote }}
 LISTEN_ADDRESS: ":8080"
 METRICS_ADDRESS: ":9090"
 # The preStop sleep is the delay: the process still serves while the endpoints forget it.
@@ -56,10 +56,11 @@ UPDATE_INTERVAL: {{ .Values.priceOracle.refreshInterval | quote }}
 {{- $values := .Values.routeOptimizer -}}
 {{ include "jupiter.config.server" . }}
 SOLANA_RPC_URL: {{ .Values.global.solanaRpcUrl | quote }}
-{{- with .Values.global.solanaWsUrl }}
-SOLANA_WS_URL: {{ . | quote }}
-{{- end }}
+SOLANA_WS_URL: {{ include "jupiter.solanaWsUrl" . | quote }}
 POOLS: {{ include "jupiter.mapValues" $values.pools | quote }}
+{{- with $values.programIds }}
+AMM_PROGRAM_IDS: {{ include "jupiter.mapPairs" . | quote }}
+{{- end }}
 MAX_ROUTES: {{ include "jupiter.int" $values.optimization.maxRoutes | quote }}
 SLIPPAGE_TOLERANCE_PERCENT: {{ $values.optimization.slippageTolerance | quote }}
 PRIORITY_FEE_MULTIPLIER: {{ $values.optimization.priorityFeeMultiplier | quote }}
@@ -70,16 +71,26 @@ CACHE_TTL: {{ printf "%ds" (int64 $values.cache.ttl) | quote }}
 {{- define "jupiter.config.backup" -}}
 {{- $values := .Values.backup -}}
 {{ include "jupiter.config.common" . }}
-BACKUP_AGE_RECIPIENT: {{ $values.ageRecipient | quote }}
-BACKUP_RETENTION: {{ $values.retention | quote }}
+BACKUP_AGE_RECIPIENT: {{ join "," $values.ageRecipients | quote }}
+BACKUP_REDIS_PREFIXES: {{ join "," $values.redisPrefixes | quote }}
+BACKUP_KEEP: {{ include "jupiter.int" $values.keep | quote }}
+BACKUP_TIMEOUT: {{ $values.timeout | quote }}
 {{- if $values.persistentVolumeClaim }}
-BACKUP_DIRECTORY: /backup
+BACKUP_DESTINATION: file:///backup
 {{- else }}
+BACKUP_DESTINATION: {{ printf "s3://%s/%s" $values.s3.bucket $values.s3.prefix | quote }}
 BACKUP_S3_ENDPOINT: {{ $values.s3.endpoint | quote }}
 BACKUP_S3_REGION: {{ $values.s3.region | quote }}
-BACKUP_S3_BUCKET: {{ $values.s3.bucket | quote }}
-BACKUP_S3_PREFIX: {{ $values.s3.prefix | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* A map as name:value, comma separated, in the order of its keys. */}}
+{{- define "jupiter.mapPairs" -}}
+{{- $out := list -}}
+{{- range $name, $value := . -}}
+{{- $out = append $out (printf "%s:%s" $name $value) -}}
+{{- end -}}
+{{- join "," $out -}}
 {{- end -}}
 
 {{/* The values of a map in the order of its keys, comma separated, each once. */}}

@@ -81,6 +81,25 @@ true
 {{- printf "http://%s:8080" (include "jupiter.componentName" .) -}}
 {{- end -}}
 
+{{/*
+The RPC's websockets, comma separated: those that values name, else by Solana's convention the RPC's own address, at the
+port after the RPC's where one is stated.
+*/}}
+{{- define "jupiter.solanaWsUrl" -}}
+{{- if .Values.global.solanaWsUrl -}}
+{{- .Values.global.solanaWsUrl -}}
+{{- else -}}
+{{- $urls := list -}}
+{{- range splitList "," .Values.global.solanaRpcUrl -}}
+{{- $host := (urlParse .).host -}}
+{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $host) -}}
+{{- $next := ternary (printf "%s:%d" (trimSuffix (printf ":%s" $port) $host) (add1 $port)) $host (ne $port "") -}}
+{{- $urls = append $urls (regexReplaceAll "^http" . "ws" | replace $host $next) -}}
+{{- end -}}
+{{- join "," $urls -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Where Redis is: {url, secret, key}; secret is empty when no password is set. */}}
 {{- define "jupiter.redis" -}}
 {{- if .Values.redis.enabled -}}
@@ -136,8 +155,11 @@ key: {{ .existingSecretPasswordKey }}
 - {env: REDIS_PASSWORD_FILE, file: redis-password, secret: {{ . }}, key: {{ $redis.key }}}
 {{- end }}
 {{- with and (eq .component "backup") .root.Values.backup.s3.existingSecret }}
-- {env: BACKUP_S3_ACCESS_KEY_ID_FILE, file: s3-access-key-id, secret: {{ . }}, key: access-key-id}
-- {env: BACKUP_S3_SECRET_ACCESS_KEY_FILE, file: s3-secret-access-key, secret: {{ . }}, key: secret-access-key}
+- {env: BACKUP_S3_ACCESS_KEY_FILE, file: s3-access-key, secret: {{ . }}, key: access-key}
+- {env: BACKUP_S3_SECRET_KEY_FILE, file: s3-secret-key, secret: {{ . }}, key: secret-key}
+{{- end }}
+{{- with and (eq .component "backup") .root.Values.backup.signing.existingSecret }}
+- {env: BACKUP_SIGNING_KEY_FILE, file: signing-key, secret: {{ . }}, key: signing-key}
 {{- end }}
 {{- end -}}
 
