@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"jupiter-dex-integration/src/platform"
@@ -31,7 +32,15 @@ type Config struct {
 	// PriceOracleURL is asked for prices before Jupiter; empty: Jupiter alone.
 	PriceOracleURL string `env:"PRICE_ORACLE_URL"`
 
-	Breaker BreakerConfig
+	Breaker   BreakerConfig
+	RateLimit RateLimitConfig
+
+	// ClientKeys are the keys that clients may have, hashed: see keyring for the format. Empty: clients are told apart by
+	// address alone, and whatever key they send is ignored.
+	ClientKeys         platform.Secret `env:"CLIENT_KEYS"`
+	ClientKeysRequired bool            `env:"CLIENT_KEYS_REQUIRED" envDefault:"false"`
+	// TrustedProxies are the peers whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES"`
 
 	// CORSAllowOrigin is what browsers are told in Access-Control-Allow-Origin; "none": nothing.
 	CORSAllowOrigin string `env:"CORS_ALLOW_ORIGIN" envDefault:"*"`
@@ -70,5 +79,17 @@ func (c Config) Validate() error {
 	check(c.Breaker.Timeout > 0 && c.Breaker.Timeout <= maxUpstreamTimeout,
 		"CIRCUIT_BREAKER_TIMEOUT must be more than 0 and at most %v, not %v", maxUpstreamTimeout, c.Breaker.Timeout)
 	check(c.Breaker.ResetTimeout > 0, "CIRCUIT_BREAKER_RESET_TIMEOUT must be more than 0, not %v", c.Breaker.ResetTimeout)
+	limit := quota{c.RateLimit.RequestsPerMinute, c.RateLimit.BurstSize}
+	if err := limit.check(); err != nil {
+		check(false, "RATE_LIMIT_REQUESTS_PER_MINUTE, RATE_LIMIT_BURST_SIZE: %w", err)
+	}
+	check(c.RateLimit.Replicas > 0, "RATE_LIMIT_REPLICAS must be at least 1")
+	if _, err := c.RateLimit.parseRouteQuotas(); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := parseKeys(c.ClientKeys.Value()); err != nil {
+		errs = append(errs, err)
+	}
+	check(!c.ClientKeysRequired || c.ClientKeys.Value() != "", "CLIENT_KEYS is missing: CLIENT_KEYS_REQUIRED needs it")
 	return errors.Join(errs...)
 }

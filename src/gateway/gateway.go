@@ -12,6 +12,7 @@ import (
 
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/platform"
+	"jupiter-dex-integration/src/ratelimit"
 )
 
 // gateway is the API and what it stands on.
@@ -23,6 +24,8 @@ type gateway struct {
 	jupiter   *upstream // nil where Jupiter is not: any network but mainnet
 	oracle    *upstream // nil if none is configured
 	upstreams []*upstream
+	who       *identity
+	limits    *limits // nil: none
 }
 
 // Serve runs the gateway until ctx ends.
@@ -35,16 +38,30 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 	if err != nil {
 		return err
 	}
-	checks := []platform.Check{{Name: "upstream", Probe: g.checkUpstreams}}
-	if redis != nil {
+	service := platform.Service{Checks: []platform.Check{{Name: "upstream", Probe: g.checkUpstreams}}}
+	var shared *ratelimit.Shared
+	if redis == nil {
+		shared = ratelimit.NewShared(nil, cfg.RateLimit.Replicas, p.Log)
+	} else {
 		defer redis.Close()
-		checks = append(checks, platform.Check{Name: "redis", Probe: func(ctx context.Context) error { return redis.Ping(ctx).Err() }})
+		shared = ratelimit.NewShared(redis, cfg.RateLimit.Replicas, p.Log)
+		service.Checks = append(service.Checks, platform.Check{Name: "redis", Probe: func(ctx context.Context) error { return redis.Ping(ctx).Err() }})
 	}
-	return p.Serve(ctx, cfg.ServerConfig, platform.Service{Handler: g.handler(), Checks: checks})
+	if cfg.RateLimit.Enabled {
+		if g.limits, err = newLimits(cfg.RateLimit, shared, p.Registry); err != nil {
+			return err
+		}
+		service.Background = append(service.Background, shared.Run)
+	}
+	if service.Handler, err = g.handler(); err != nil {
+		return err
+	}
+	return p.Serve(ctx, cfg.ServerConfig, service)
 }
 
 func newGateway(cfg Config, p *platform.Process, transport http.RoundTripper) (*gateway, error) {
-	g := &gateway{cfg: cfg, log: p.Log, metrics: newMetrics(p.Registry)}
+	g := &gateway{cfg: cfg, log: p.Log, metrics: newMetrics(p.Registry),
+		who: &identity{required: cfg.ClientKeysRequired, trusted: cfg.TrustedProxies}}
 	var errs []error
 	add := func(name, variable, url string, key func() string) *upstream {
 		client, err := jupiter.NewClient(url, key, transport)
@@ -69,6 +86,12 @@ func newGateway(cfg Config, p *platform.Process, transport http.RoundTripper) (*
 	}
 	if cfg.PriceOracleURL != "" {
 		g.oracle = add("price-oracle", "PRICE_ORACLE_URL", cfg.PriceOracleURL, nil)
+	}
+	if cfg.ClientKeys.Value() != "" {
+		var err error
+		if g.who.keys, err = newKeyring(cfg.ClientKeys.Value, p.Log); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	return g, errors.Join(errs...)
 }

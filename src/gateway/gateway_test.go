@@ -438,7 +438,7 @@ func TestGatewayErrorsHaveBothOfJupitersShapes(t *testing.T) {
 func TestOnlyNamedHeadersTravel(t *testing.T) {
 	jup := newStub(t, says(200, `{}`, "Set-Cookie", "a=b", "Strict-Transport-Security", "max-age=1", "Connection", "X-Hop", "X-Hop", "1",
 		"Access-Control-Allow-Origin", "https://jup.ag", "X-Request-Id", "theirs", "X-Other", "kept"))
-	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1")
+	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "RATE_LIMIT_ENABLED=false")
 	r := get(t, gw.api+goodQuote, "X-Api-Key", "caller", "Cookie", "c=d", "Authorization", "Bearer x", "X-Forwarded-For", "10.0.0.1",
 		"Forwarded", "for=10.0.0.1", "Origin", "https://app", "X-Request-Id", "call-1", "Accept", "application/json", "User-Agent", "bot/1")
 	got := jup.last(t).Header

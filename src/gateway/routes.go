@@ -1,9 +1,12 @@
 package gateway
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -14,10 +17,12 @@ import (
 
 // handler returns the whole API. Clients have been told three places for the four swap operations over the years: the
 // root (self-hosted routers), /v6 and /swap/v1.
-func (g *gateway) handler() http.Handler {
+func (g *gateway) handler() (http.Handler, error) {
+	names := map[string]bool{}
 	router := mux.NewRouter().SkipClean(true) // canonicalPath has done it
 	add := func(pattern, method, name string, h http.HandlerFunc) {
-		router.Handle(pattern, platform.Route(name, allow(method, h)))
+		names[name] = true
+		router.Handle(pattern, platform.Route(name, g.admit(name, allow(method, h))))
 	}
 	for _, prefix := range []string{"", "/swap/v1", "/v6"} {
 		add(prefix+"/quote", http.MethodGet, endpointQuote, g.quote)
@@ -36,7 +41,28 @@ func (g *gateway) handler() http.Handler {
 	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		jupiter.WriteError(w, jupiter.Errorf(http.StatusNotFound, jupiter.CodeNotFound, "no route matches %s", r.URL.Path))
 	})
-	return cors(g.cfg.CORSAllowOrigin, canonicalPath(router))
+	if g.limits != nil {
+		for route := range g.limits.routes {
+			if !names[route] {
+				return nil, fmt.Errorf("RATE_LIMIT_ROUTES: there is no route %q, only %s", route, strings.Join(slices.Sorted(maps.Keys(names)), ", "))
+			}
+		}
+	}
+	return cors(g.cfg.CORSAllowOrigin, canonicalPath(router)), nil
+}
+
+// admit lets in whom the operator knows, within their limits.
+func (g *gateway) admit(route string, next http.Handler) http.Handler {
+	if g.limits != nil {
+		return g.limits.limit(route, g.who, next)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := g.who.of(r); err != nil {
+			jupiter.WriteError(w, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // allow refuses every method but one, and HEAD where that is GET.

@@ -61,6 +61,7 @@ func (a *answer) close() {
 func (a *answer) writeTo(w http.ResponseWriter) {
 	defer a.close()
 	h := w.Header()
+	keepTighter(h, a.header)
 	for name, values := range a.header {
 		h[name] = values
 	}

@@ -25,6 +25,7 @@ const (
 	CodeTooManyRequests     = "TOO_MANY_REQUESTS"
 	CodeInternal            = "INTERNAL_ERROR"
 	CodeNotFound            = "NOT_FOUND"
+	CodeUnauthorized        = "UNAUTHORIZED"
 )
 
 // Error is an answer other than success, in the shape of Jupiter's application errors: {"error": sentence, "errorCode":

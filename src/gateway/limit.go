@@ -1,0 +1,178 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/ulule/limiter/v3"
+
+	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/ratelimit"
+)
+
+// RateLimitConfig is what one client may ask, of all replicas together.
+type RateLimitConfig struct {
+	Enabled           bool  `env:"RATE_LIMIT_ENABLED" envDefault:"true"`
+	RequestsPerMinute int64 `env:"RATE_LIMIT_REQUESTS_PER_MINUTE" envDefault:"1000"`
+	BurstSize         int64 `env:"RATE_LIMIT_BURST_SIZE" envDefault:"100"`
+	// Routes have limits of their own, counted apart, for every client: "swap=60/10" is 60 a minute with a burst of 10.
+	Routes []string `env:"RATE_LIMIT_ROUTES"`
+	// Shadow counts what would be refused and refuses nothing.
+	Shadow bool `env:"RATE_LIMIT_SHADOW" envDefault:"false"`
+	// Replicas is how many share the limits while Redis, which knows, has not been reached yet.
+	Replicas int64 `env:"RATE_LIMIT_REPLICAS" envDefault:"1"`
+}
+
+// quota is a sustained rate and how far a client may run ahead of it.
+type quota struct{ perMinute, burst int64 }
+
+// parseQuota reads "600/60".
+func parseQuota(text string) (quota, error) {
+	rate, burst, _ := strings.Cut(text, "/")
+	var q quota
+	var err, err2 error
+	q.perMinute, err = strconv.ParseInt(rate, 10, 32)
+	q.burst, err2 = strconv.ParseInt(burst, 10, 32)
+	if err != nil || err2 != nil {
+		return quota{}, fmt.Errorf("%q is no limit: want requests per minute and burst, as in 600/60", text)
+	}
+	return q, q.check()
+}
+
+func (q quota) check() error {
+	if q.perMinute < 1 || q.perMinute > 60e6 || q.burst < 1 || q.burst > 60e6 {
+		return fmt.Errorf("requests per minute and burst must be from 1 to 60000000, not %d and %d", q.perMinute, q.burst)
+	}
+	return nil
+}
+
+// parseRouteQuotas reads RATE_LIMIT_ROUTES.
+func (c RateLimitConfig) parseRouteQuotas() (map[string]quota, error) {
+	quotas := map[string]quota{}
+	var errs []error
+	for _, item := range c.Routes {
+		route, text, _ := strings.Cut(item, "=")
+		q, err := parseQuota(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("RATE_LIMIT_ROUTES %s: %w", item, err))
+		}
+		quotas[route] = q
+	}
+	return quotas, errors.Join(errs...)
+}
+
+// limits refuses what is beyond a client's quota. Routes with a quota of their own count it apart; a key's own quota replaces
+// the default.
+type limits struct {
+	shared    *ratelimit.Shared
+	standard  quota
+	routes    map[string]quota
+	shadow    bool
+	decisions *prometheus.CounterVec
+}
+
+func newLimits(cfg RateLimitConfig, shared *ratelimit.Shared, reg prometheus.Registerer) (*limits, error) {
+	routes, err := cfg.parseRouteQuotas()
+	if err != nil {
+		return nil, err
+	}
+	l := &limits{shared: shared, standard: quota{cfg.RequestsPerMinute, cfg.BurstSize}, routes: routes, shadow: cfg.Shadow,
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jupiter_ratelimit_decisions_total",
+			Help: "Client rate limit decisions: allowed, refused, or would_refuse in shadow mode; by the kind of client."}, []string{"route", "client", "decision"}),
+	}
+	reg.MustRegister(l.decisions,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "jupiter_ratelimit_store_up",
+			Help: "1 while Redis shares the limits between replicas, 0 while each enforces its part."}, func() float64 {
+			if shared.Healthy() {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "jupiter_ratelimit_store_round_trips_total",
+			Help: "Questions to Redis; the decisions that needed none came from a lease."}, func() float64 { return float64(shared.RoundTrips()) }))
+	return l, nil
+}
+
+// limit admits the clients of a route within their quota and tells them where they stand, in the fields of the IETF draft
+// (draft-ietf-httpapi-ratelimit-headers) and in Jupiter's.
+func (l *limits) limit(route string, who *identity, next http.Handler) http.Handler {
+	own, hasOwn := l.routes[route]
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := who.of(r)
+		if err != nil {
+			jupiter.WriteError(w, err)
+			return
+		}
+		q, key := l.standard, c.id
+		if hasOwn {
+			q, key = own, c.id+"|"+route
+		} else if c.limit != (quota{}) {
+			q = c.limit
+		}
+		state, err := limiter.New(l.shared.Store(q.burst), limiter.Rate{Period: time.Minute, Limit: q.perMinute}).Get(r.Context(), key)
+		if err != nil {
+			jupiter.WriteError(w, err)
+			return
+		}
+		wait := max(1, state.Reset-time.Now().Unix())
+		q.describe(w.Header(), state, wait)
+		decision := "allowed"
+		if state.Reached {
+			decision = "refused"
+			if l.shadow {
+				decision = "would_refuse"
+			}
+		}
+		kind, _, _ := strings.Cut(c.id, ":")
+		l.decisions.WithLabelValues(route, kind, decision).Inc()
+		if decision == "refused" {
+			e := jupiter.Errorf(http.StatusTooManyRequests, jupiter.CodeTooManyRequests, "Too many requests: at most %d a minute and %d at once", q.perMinute, q.burst)
+			e.RetryAfter = time.Duration(wait) * time.Second
+			jupiter.WriteError(w, e)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (q quota) describe(h http.Header, state limiter.Context, wait int64) {
+	remaining := strconv.FormatInt(state.Remaining, 10)
+	values := [...]string{
+		`"rate";q=` + strconv.FormatInt(q.perMinute, 10) + `;w=60, "burst";q=` + strconv.FormatInt(q.burst, 10) + `;w=` + strconv.FormatInt((60*q.burst+q.perMinute-1)/q.perMinute, 10),
+		`"burst";r=` + remaining + `;t=` + strconv.FormatInt(wait, 10),
+		remaining,
+		strconv.FormatInt(max(0, q.burst-state.Remaining), 10),
+		strconv.FormatInt(state.Reset, 10),
+	}
+	h["Ratelimit-Policy"] = values[0:1:1]
+	h["Ratelimit"] = values[1:2:2]
+	h[headerRemaining] = values[2:3:3]
+	h[headerCurrent] = values[3:4:4]
+	h[headerReset] = values[4:5:5]
+}
+
+// Jupiter's names.
+const (
+	headerRemaining = "X-Ratelimit-Remaining"
+	headerCurrent   = "X-Ratelimit-Current"
+	headerReset     = "X-Ratelimit-Reset"
+)
+
+// keepTighter drops from upstream, which is about to be copied into ours, the limit that binds the caller less.
+func keepTighter(ours, upstream http.Header) {
+	mine, err := strconv.ParseInt(ours.Get(headerRemaining), 10, 64)
+	if err != nil {
+		return
+	}
+	if theirs, err := strconv.ParseInt(upstream.Get(headerRemaining), 10, 64); err == nil && theirs < mine {
+		return
+	}
+	for _, name := range []string{headerRemaining, headerCurrent, headerReset} {
+		delete(upstream, name)
+	}
+}
