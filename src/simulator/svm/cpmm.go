@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math/bits"
 
 	"github.com/gagliardetto/solana-go"
 	"github.com/holiman/uint256"
@@ -22,7 +23,9 @@ const (
 	poolProtocolFeesAt, poolFundFeesAt  = 341, 357
 	poolRecentEpochAt                   = 381
 	poolCreatorFeesAt                   = 397
-	configProtocolRateAt, configFundAt  = 20, 28
+	poolCreatorEnabledAt                = 390
+	configTradeAt, configProtocolAt     = 12, 20
+	configFundAt, configCreatorAt       = 28, 108
 	feeRateDenominator                  = 1_000_000
 	observationIndexAt, observationsAt  = 9, 43
 	observationLen, observationCapacity = 40, 100
@@ -169,15 +172,30 @@ func (x *execution) swap(pool amm.Pool, req amm.Request, threshold uint64, sourc
 	if err := x.moveTokens(info.TokenPrograms[out], info.Vaults[out], destination, gross, gross-quote.Out); err != nil {
 		return quote, err
 	}
-	// The pools here have no creator fee, so that what the quote calls fees is the trade fee; on the input, then.
+	// The trade fee is on the input, the creator's on either side; on the input both are one sum, rounded once.
 	config := x.accounts.Get(solana.PublicKey(data[poolConfigAt : poolConfigAt+32])).Data
-	for field, rate := range map[int]uint64{poolProtocolFeesAt: le64(config[configProtocolRateAt:]), poolFundFeesAt: le64(config[configFundAt:])} {
-		at := data[field+8*in:]
-		share := new(uint256.Int).Mul(uint256.NewInt(quote.FeeIn), uint256.NewInt(rate))
-		binary.LittleEndian.PutUint64(at, le64(at)+share.Div(share, uint256.NewInt(feeRateDenominator)).Uint64())
+	trade, creator, creatorSide := quote.FeeIn, quote.FeeOut, out
+	if creatorRate := le64(config[configCreatorAt:]); data[poolCreatorEnabledAt] != 0 && quote.FeeOut == 0 {
+		creator, creatorSide = mulDiv(quote.FeeIn, creatorRate, creatorRate+le64(config[configTradeAt:])), in
+		trade -= creator
 	}
+	addTo(data[poolCreatorFeesAt+8*creatorSide:], creator)
+	addTo(data[poolProtocolFeesAt+8*in:], mulDiv(trade, le64(config[configProtocolAt:]), feeRateDenominator))
+	addTo(data[poolFundFeesAt+8*in:], mulDiv(trade, le64(config[configFundAt:]), feeRateDenominator))
 	binary.LittleEndian.PutUint64(data[poolRecentEpochAt:], x.clock.Epoch)
 	return quote, nil
+}
+
+func addTo(field []byte, v uint64) { binary.LittleEndian.PutUint64(field, le64(field)+v) }
+
+// mulDiv is floor(a*b/c) for b at most c; 0 for c = 0.
+func mulDiv(a, b, c uint64) uint64 {
+	if c == 0 {
+		return 0
+	}
+	hi, lo := bits.Mul64(a, b)
+	q, _ := bits.Div64(hi, lo, c)
+	return q
 }
 
 // transferFees splits a quote into the fee withheld on the way in and the amount that leaves the pool, of which the user
