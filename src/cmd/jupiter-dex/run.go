@@ -17,11 +17,11 @@ const (
 func run(ctx context.Context, cfg config, _ *platform.Process) error {
 	start := time.Now()
 	return withStack(ctx, cfg, func(ctx context.Context, s *stack) error {
-		part := func(url, port, simulated string) string {
+		real := func(url, local string) string {
 			if url != "" {
 				return url
 			}
-			return s.url(port) + simulated
+			return local
 		}
 		fmt.Printf(`The tier is up, ready in %v.
 
@@ -43,9 +43,9 @@ Ctrl-C stops it.
 			s.url("GATEWAY_PORT"), s.url("GATEWAY_METRICS_PORT"),
 			s.url("ORACLE_PORT"), s.url("ORACLE_METRICS_PORT"),
 			s.url("OPTIMIZER_PORT"), s.url("OPTIMIZER_METRICS_PORT"),
-			part(s.cfg.JupiterAPIURL, "SIMULATOR_PORT", "/swap/v1  (simulated)"),
-			part(s.cfg.SolanaRPCURL, "SIMULATOR_PORT", "  (simulated)"),
-			part(s.cfg.RedisURL, "EMBEDDED_REDIS_PORT", "  (embedded)"),
+			real(s.cfg.JupiterAPIURL, s.url("SIMULATOR_PORT")+"/swap/v1  (simulated)"),
+			real(s.cfg.SolanaRPCURL, s.url("SIMULATOR_PORT")+"  (simulated)"),
+			real(s.cfg.RedisURL, "redis://"+s.address("EMBEDDED_REDIS_PORT")+"  (embedded)"),
 			s.url("GATEWAY_PORT"), solMint, usdcMint,
 			s.url("GATEWAY_PORT"), solMint,
 			s.url("GATEWAY_METRICS_PORT"))
