@@ -51,10 +51,15 @@ func (g gcra) take(tat, now time.Time, least, most int64) (time.Time, decision) 
 }
 
 // takeScript is take with Redis's clock, the only one that all replicas share. Times are in microseconds, which a Lua
-// number holds exactly. Arguments: interval, burst, least, most. Result: granted, available, wait.
+// number holds exactly. Keys: the arrival time, and the moment until which nothing is granted. Arguments: interval, burst,
+// least, most. Result: granted, available, wait.
 const takeScript = `
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
+local hold = tonumber(redis.call('GET', KEYS[2]) or 0)
+if hold > now then
+  return {0, 0, hold - now}
+end
 local interval, burst, least, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local horizon = now + burst * interval
 local tat = math.min(math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now), horizon)
@@ -68,4 +73,12 @@ if granted > 0 then
   redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX', math.ceil((tat - now) / 1000) + 1)
 end
 return {granted, available - granted, 0}
+`
+
+// holdScript makes KEYS[1] the moment ARGV[1] microseconds from now, unless it is later already.
+const holdScript = `
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local hold = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now + ARGV[1])
+redis.call('SET', KEYS[1], string.format('%.0f', hold), 'PX', math.ceil((hold - now) / 1000) + 1)
 `

@@ -108,7 +108,7 @@ func TestScriptDecidesAsTheAlgorithm(t *testing.T) {
 			most := least + rnd.Int64N(8)
 			var want decision
 			tat, want = g.take(tat, now, least, most)
-			answer, err := script.Run(t.Context(), client, []string{"k"}, g.interval.Microseconds(), g.burst, least, most).Int64Slice()
+			answer, err := script.Run(t.Context(), client, []string{"k", "hold"}, g.interval.Microseconds(), g.burst, least, most).Int64Slice()
 			if err != nil {
 				t.Fatal(err)
 			}

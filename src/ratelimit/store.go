@@ -25,7 +25,8 @@ const (
 
 	heartbeat     = 5 * time.Second
 	replicasKey   = "ratelimit:replicas"
-	keyPrefix     = "ratelimit:"
+	keyPrefix     = "ratelimit:key:"
+	holdPrefix    = "ratelimit:hold:"
 	sweepInterval = 10 * time.Second
 )
 
@@ -37,6 +38,7 @@ type Shared struct {
 	script   *redis.Script
 	log      *slog.Logger
 	self     string
+	patience time.Duration // storeBudget, but in tests of what Redis decides
 	replicas atomic.Int64
 	retryAt  atomic.Int64 // Unix nanoseconds until which decisions are local; 0: Redis serves
 	trips    atomic.Int64
@@ -46,7 +48,7 @@ type Shared struct {
 // NewShared returns a Shared on client, which may be nil. It does not need Redis to be up, now or ever. Until Redis tells
 // their number, replicas are taken to be as many as given. Run must run.
 func NewShared(client redis.UniversalClient, replicas int64, log *slog.Logger) *Shared {
-	s := &Shared{client: client, script: redis.NewScript(takeScript), log: log, self: rand.Text()}
+	s := &Shared{client: client, script: redis.NewScript(takeScript), log: log, self: rand.Text(), patience: storeBudget}
 	s.replicas.Store(max(replicas, 1))
 	return s
 }
@@ -215,7 +217,7 @@ func (st store) Reset(ctx context.Context, key string, rate limiter.Rate) (limit
 	st.shared.entries.Delete(key)
 	var err error
 	if st.shared.client != nil {
-		err = st.shared.client.Del(ctx, keyPrefix+key).Err()
+		err = st.shared.client.Del(ctx, keyPrefix+key, holdPrefix+key).Err()
 	}
 	return limiter.Context{Limit: rate.Limit, Remaining: st.burst, Reset: time.Now().Unix()}, err
 }
@@ -233,23 +235,54 @@ func result(rate limiter.Rate, d decision, reached bool) limiter.Context {
 // decide takes count admissions: from the lease, else from Redis together with a new lease, else from the local limiter.
 func (s *Shared) decide(ctx context.Context, key string, g gcra, count int64) decision {
 	now := time.Now()
-	value, ok := s.entries.Load(key)
-	if !ok {
-		value, _ = s.entries.LoadOrStore(key, newEntry())
-	}
-	e := value.(*entry)
+	e := s.entry(key)
 	if d, ok := e.known(now, count); ok {
 		return d
 	}
 	if s.mayAsk(now) {
 		// The answer serves this replica even if its caller hangs up.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeBudget)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience)
 		defer cancel()
 		if d, ok := s.shared(ctx, e, key, g, count); ok {
 			return d
 		}
 	}
 	return e.takeLocal(now, count, g.share(s.replicas.Load()))
+}
+
+func (s *Shared) entry(key string) *entry {
+	value, ok := s.entries.Load(key)
+	if !ok {
+		value, _ = s.entries.LoadOrStore(key, newEntry())
+	}
+	return value.(*entry)
+}
+
+// hold refuses key for a while, on all replicas as far as Redis serves.
+func (s *Shared) hold(ctx context.Context, key string, d time.Duration) {
+	now := time.Now()
+	e := s.entry(key)
+	e.mu.Lock()
+	e.leased = 0
+	if until := now.Add(d); until.After(e.refusedUntil) {
+		e.refusedUntil = until
+	}
+	e.mu.Unlock()
+	if !s.mayAsk(now) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience)
+	defer cancel()
+	if err := s.client.Eval(ctx, holdScript, []string{holdPrefix + key}, d.Microseconds()).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		s.failed(err)
+	}
+}
+
+// failed makes decisions local for a while.
+func (s *Shared) failed(err error) {
+	if s.retryAt.Swap(time.Now().Add(retryPause).UnixNano()) == 0 {
+		s.log.Warn("Redis does not serve the limits; each replica enforces its share", "replicas", s.replicas.Load(), "error", err)
+	}
 }
 
 // mayAsk says whether to ask Redis: always while it serves, and once per retryPause while it does not.
@@ -274,19 +307,17 @@ func (s *Shared) shared(ctx context.Context, e *entry, key string, g gcra, count
 		return d, true
 	}
 	s.trips.Add(1)
-	answer, err := s.script.Run(ctx, s.client, []string{keyPrefix + key},
+	answer, err := s.script.Run(ctx, s.client, []string{keyPrefix + key, holdPrefix + key},
 		g.interval.Microseconds(), g.burst, count, e.lease(now, count, g)).Int64Slice()
 	if err == nil && len(answer) != 3 {
 		err = errors.New("an answer of another script")
 	}
 	if err != nil {
-		if s.retryAt.Swap(time.Now().Add(retryPause).UnixNano()) == 0 {
-			s.log.Warn("Redis does not serve the rate limits; each replica enforces its share", "replicas", s.replicas.Load(), "error", err)
-		}
+		s.failed(err)
 		return decision{}, false
 	}
 	if s.retryAt.Swap(0) != 0 {
-		s.log.Info("Redis serves the rate limits again")
+		s.log.Info("Redis serves the limits again")
 	}
 	return e.learn(time.Now(), count, decision{answer[0], answer[1], time.Duration(answer[2]) * time.Microsecond}), true
 }

@@ -87,6 +87,13 @@ func connect(t testing.TB, url string) *redis.Client {
 	return client
 }
 
+// patient returns a replica that waits for a Redis on a busy machine: for tests of what Redis decides.
+func patient(client *redis.Client) *Shared {
+	s := NewShared(client, 1, quiet)
+	s.patience = 10 * time.Second
+	return s
+}
+
 func admitted(t testing.TB, st limiter.Store, key string, rate limiter.Rate, n int) (count int) {
 	t.Helper()
 	for range n {
@@ -114,7 +121,7 @@ func beReplica(url string) {
 	if err != nil {
 		panic(err)
 	}
-	st := NewShared(client, 1, quiet).Store(propertyBurst)
+	st := patient(client).Store(propertyBurst)
 	out := bufio.NewWriter(os.Stdout)
 	defer out.Flush()
 	var mu sync.Mutex
@@ -181,7 +188,7 @@ func TestReplicasTogetherHoldTheLimitInEveryWindow(t *testing.T) {
 }
 
 func TestBurstThenRefusalThenComeBackAsTold(t *testing.T) {
-	st := NewShared(connect(t, startRedis(t).url), 1, quiet).Store(5)
+	st := patient(connect(t, startRedis(t).url)).Store(5)
 	rate := perMinute(60)
 	for want := int64(4); want >= 0; want-- {
 		c, err := st.Get(t.Context(), "k", rate)
@@ -212,7 +219,7 @@ func TestBurstThenRefusalThenComeBackAsTold(t *testing.T) {
 
 func TestRefusalsWriteNothingAndMostlyAskNothing(t *testing.T) {
 	client := connect(t, startRedis(t).url)
-	shared := NewShared(client, 1, quiet)
+	shared := patient(client)
 	st, rate := shared.Store(3), limiter.Rate{Period: time.Hour, Limit: 1}
 	if n := admitted(t, st, "k", rate, 3); n != 3 {
 		t.Fatalf("%d of the burst admitted", n)
@@ -230,7 +237,7 @@ func TestRefusalsWriteNothingAndMostlyAskNothing(t *testing.T) {
 }
 
 func TestCommonRequestCostsNoRoundTrip(t *testing.T) {
-	shared := NewShared(connect(t, startRedis(t).url), 1, quiet)
+	shared := patient(connect(t, startRedis(t).url))
 	const requests = 1000
 	if n := admitted(t, shared.Store(10*requests), "k", perMinute(60*requests), requests); n != requests {
 		t.Fatalf("%d admitted", n)
@@ -245,7 +252,7 @@ func TestReplicasShareOneBudgetDownToTheLastAdmission(t *testing.T) {
 	rate := limiter.Rate{Period: time.Hour, Limit: 1}
 	var stores []limiter.Store
 	for range 4 {
-		stores = append(stores, NewShared(connect(t, server.url), 1, quiet).Store(100))
+		stores = append(stores, patient(connect(t, server.url)).Store(100))
 	}
 	total := 0
 	for range 100 {
@@ -289,7 +296,8 @@ func TestWithoutRedisEachReplicaEnforcesItsShare(t *testing.T) {
 
 func TestSharingResumesWhenRedisIsBack(t *testing.T) {
 	server := startRedis(t)
-	shared := NewShared(connect(t, server.url), 1, quiet)
+	shared := patient(connect(t, server.url))
+	shared.patience = 500 * time.Millisecond
 	st, rate := shared.Store(10), limiter.Rate{Period: time.Hour, Limit: 1}
 	admitted(t, st, "k", rate, 10)
 	server.cmd.Process.Signal(syscall.SIGSTOP)
