@@ -1,13 +1,16 @@
 package oracle
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gagliardetto/solana-go"
 
+	"jupiter-dex-integration/src/oracle/aggregate"
 	"jupiter-dex-integration/src/platform"
 )
 
@@ -20,6 +23,13 @@ type UpdateConfig struct {
 	JupiterAPIKey platform.Secret `env:"JUPITER_API_KEY"`
 	// Tokens are the mints whose prices are kept.
 	Tokens []string `env:"PRICE_TOKENS"`
+	// Sources are asked at each update: jupiter, optimizer, pyth, peg.
+	Sources []string `env:"PRICE_SOURCES" envDefault:"jupiter"`
+	// MinSources is how many sources must agree on a price that is not degraded; at most as many as there are.
+	MinSources int `env:"PRICE_MIN_SOURCES" envDefault:"2"`
+	// Pegs are MINT=USD of tokens that should not move. Their prices are degraded beyond 50 bps; the source peg assumes them
+	// where no other source has a price.
+	Pegs []string `env:"PRICE_PEGS"`
 	// UpdateInterval is the age at which prices are fetched anew, by whichever replica or job finds it first.
 	UpdateInterval time.Duration `env:"UPDATE_INTERVAL" envDefault:"5m"`
 }
@@ -59,8 +69,44 @@ func (c UpdateConfig) Validate() error {
 		}
 		seen[mint] = true
 	}
+	if len(c.Sources) == 0 {
+		errs = append(errs, fmt.Errorf("PRICE_SOURCES is empty: list one or more of %s", strings.Join(knownSources, ", ")))
+	}
+	for i, name := range c.Sources {
+		if !slices.Contains(knownSources, name) || slices.Contains(c.Sources[:i], name) {
+			errs = append(errs, fmt.Errorf("PRICE_SOURCES: %q is listed twice or is none of %s", name, strings.Join(knownSources, ", ")))
+		}
+	}
+	if c.MinSources < 1 {
+		errs = append(errs, errors.New("PRICE_MIN_SOURCES must be at least 1"))
+	}
+	if _, err := c.pegs(); err != nil {
+		errs = append(errs, err)
+	}
 	if c.UpdateInterval < minUpdateInterval || c.UpdateInterval > maxUpdateInterval {
 		errs = append(errs, fmt.Errorf("UPDATE_INTERVAL: %v is not between %v and %v", c.UpdateInterval, minUpdateInterval, maxUpdateInterval))
 	}
 	return errors.Join(errs...)
+}
+
+var knownSources = []string{"jupiter", "peg"}
+
+func (c UpdateConfig) pegs() (map[string]float64, error) {
+	pegs := make(map[string]float64, len(c.Pegs))
+	for _, item := range c.Pegs {
+		mint, target, _ := strings.Cut(item, "=")
+		usd, err := parsePrice(json.Number(target))
+		if _, keyErr := solana.PublicKeyFromBase58(mint); keyErr != nil || err != nil {
+			return nil, fmt.Errorf("PRICE_PEGS: %q is not MINT=USD", item)
+		}
+		pegs[mint] = usd
+	}
+	return pegs, nil
+}
+
+func (c UpdateConfig) rules() (rules, error) {
+	pegs, err := c.pegs()
+	policy := aggregate.DefaultPolicy
+	policy.MinSources = min(c.MinSources, len(c.Sources))
+	return rules{policy, agesOf(c.UpdateInterval), pegs}, err
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 
 	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/oracle/aggregate"
 )
 
 const (
@@ -111,9 +112,12 @@ func (f *fakeJupiter) count() int {
 	return len(f.calls)
 }
 
-func testUpdater(source priceClient, rdb *redis.Client, interval time.Duration, tokens ...string) *updater {
-	m := newMetrics(prometheus.NewRegistry())
-	u := &updater{tokens: tokens, interval: interval, source: &jupiterSource{source, m}, book: newBook(), metrics: m, log: quiet}
+func testUpdater(client priceClient, rdb *redis.Client, interval time.Duration, tokens ...string) *updater {
+	m, clk := newMetrics(prometheus.NewRegistry()), &clock{}
+	ru := rules{aggregate.DefaultPolicy, agesOf(interval), nil}
+	ru.policy.MinSources = 1
+	u := &updater{tokens: tokens, interval: interval, sources: []source{&jupiterSource{client, m, clk.now}}, rules: ru, clock: clk,
+		book: newBook(clk), metrics: m, log: quiet}
 	if rdb != nil {
 		u.store = newStore(rdb, "mainnet")
 	}
@@ -121,7 +125,7 @@ func testUpdater(source priceClient, rdb *redis.Client, interval time.Duration, 
 }
 
 // usd is what the book says of mint, "" if nothing.
-func (b *book) usd(mint string) string { return string(b.snapshot()[mint].USDPrice) }
+func (b *book) usd(mint string) string { return string(b.snapshot()[mint].Price) }
 
 // pipedRedis is a Redis that lives inside a synctest bubble: connections are pipes, its clock is the bubble's.
 type pipedRedis struct {

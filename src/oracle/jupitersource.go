@@ -30,35 +30,44 @@ type priceClient interface {
 type jupiterSource struct {
 	client  priceClient
 	metrics *metrics
+	now     func() time.Time
 }
+
+func (*jupiterSource) name() string { return "jupiter" }
 
 // observe returns the prices of tokens as far as Jupiter gave any, and with them an error for every batch that it did not
 // answer. A token that Jupiter left out is no error.
-func (s *jupiterSource) observe(ctx context.Context, tokens []string) (map[string]record, error) {
-	observed := make(map[string]record, len(tokens))
+func (s *jupiterSource) observe(ctx context.Context, tokens []string) (map[string]observation, error) {
+	observed := make(map[string]observation, len(tokens))
 	var errs []error
 	retries := retriesPerUpdate
 	for batch := range slices.Chunk(tokens, jupiter.MaxPriceIDs) {
 		prices, err := s.call(ctx, batch, &retries)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%d tokens from %s on: %w", len(batch), batch[0], err))
+			err = fmt.Errorf("%d tokens from %s on: %w", len(batch), batch[0], err)
+			errs = append(errs, err)
+			for _, mint := range batch {
+				observed[mint] = observation{Reason: err.Error()}
+			}
 			if ctx.Err() != nil || refused(err) {
 				break
 			}
 			continue
 		}
-		now := time.Now().Truncate(time.Millisecond)
+		now := s.now()
 		for _, mint := range batch {
-			price, ok := prices[mint]
+			p, ok := prices[mint]
 			if !ok {
+				observed[mint] = observation{Reason: "Jupiter gives no price: not traded for days, or not trusted"}
 				continue
 			}
-			r := record{price, now}
-			if err := r.check(); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", mint, err))
+			if _, err := parsePrice(p.USDPrice); err != nil {
+				err = fmt.Errorf("%s: %w", mint, err)
+				errs = append(errs, err)
+				observed[mint] = observation{Reason: err.Error()}
 				continue
 			}
-			observed[mint] = r
+			observed[mint] = observation{Price: p.USDPrice, Weight: 1, At: now, Slot: p.BlockID, Decimals: &p.Decimals, Jupiter: &p}
 		}
 	}
 	return observed, errors.Join(errs...)
@@ -71,7 +80,7 @@ func (s *jupiterSource) call(ctx context.Context, batch []string, retries *int) 
 		bounded, cancel := context.WithTimeout(ctx, callTimeout)
 		prices, err := s.client.Prices(bounded, batch)
 		cancel()
-		s.metrics.call(err)
+		s.metrics.call(s.name(), err)
 		if err == nil {
 			return prices, nil
 		}

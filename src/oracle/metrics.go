@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"time"
 
@@ -16,6 +17,7 @@ type metrics struct {
 	duration    prometheus.Histogram
 	lastSuccess prometheus.Gauge
 	redisUp     prometheus.Gauge
+	outliers    *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -30,15 +32,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "When this process last led or took over an update without any failure, Unix seconds; 0 if never."}),
 		redisUp: prometheus.NewGauge(prometheus.GaugeOpts{Name: "jupiter_price_redis_up",
 			Help: "1 while prices are shared through Redis, 0 while this process works from its own memory."}),
+		outliers: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jupiter_price_rejected_quotes_total",
+			Help: "Prices of a source that an update of this process did not use although there were others."}, []string{"source"}),
 	}
-	reg.MustRegister(m.calls, m.updates, m.duration, m.lastSuccess, m.redisUp)
+	reg.MustRegister(m.calls, m.updates, m.duration, m.lastSuccess, m.redisUp, m.outliers)
 	for _, result := range []string{"success", "partial", "failure"} {
 		m.updates.WithLabelValues(result)
 	}
 	return m
 }
 
-func (m *metrics) call(err error) {
+func (m *metrics) call(source string, err error) {
 	result := "ok"
 	var answer *jupiter.Error
 	switch {
@@ -47,7 +51,7 @@ func (m *metrics) call(err error) {
 	case err != nil:
 		result = "error"
 	}
-	m.calls.WithLabelValues("jupiter", result).Inc()
+	m.calls.WithLabelValues(source, result).Inc()
 }
 
 func (m *metrics) update(took time.Duration, observed int, err error) {
@@ -64,40 +68,67 @@ func (m *metrics) update(took time.Duration, observed int, err error) {
 	m.duration.Observe(took.Seconds())
 }
 
+// rejected counts the quotes of a record that were not used.
+func (m *metrics) rejected(r record) {
+	for _, q := range r.Sources {
+		if q.Price != "" && !q.Used {
+			m.outliers.WithLabelValues(q.Name).Inc()
+		}
+	}
+}
+
 // bookCollector measures the book when it is scraped: an age that is stored is wrong by the time it is read.
 type bookCollector struct {
 	book   *book
 	tokens []string
-	// late is the age from which a price counts as missing.
-	late time.Duration
+	rules  rules
 }
 
 var (
 	ageDesc     = prometheus.NewDesc("jupiter_price_age_seconds", "Time since the price of a token was observed.", []string{"mint"}, nil)
-	tokensDesc  = prometheus.NewDesc("jupiter_price_tokens", "Tokens that are configured to be priced.", nil, nil)
+	sourcesDesc = prometheus.NewDesc("jupiter_price_sources_used", "Sources that agree on the price of a token.", []string{"mint"}, nil)
+	jupiterDesc = prometheus.NewDesc("jupiter_price_deviation_ratio", "Distance of a token's price from Jupiter's own, relative to Jupiter's.", []string{"mint"}, nil)
+	pegDesc     = prometheus.NewDesc("jupiter_price_peg_deviation_ratio", "Distance of a pegged token's price from its peg, relative to the peg.", []string{"mint"}, nil)
+	tokensDesc  = prometheus.NewDesc("jupiter_price_tokens", "Configured tokens by the state of their price: fresh, degraded, stale, or none without any price.", []string{"state"}, nil)
 	missingDesc = prometheus.NewDesc("jupiter_price_missing_tokens", "Configured tokens without a price from the last three update intervals.", nil, nil)
 )
 
 func (c bookCollector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- ageDesc
-	ch <- tokensDesc
-	ch <- missingDesc
+	for _, d := range []*prometheus.Desc{ageDesc, sourcesDesc, jupiterDesc, pegDesc, tokensDesc, missingDesc} {
+		ch <- d
+	}
 }
 
 func (c bookCollector) Collect(ch chan<- prometheus.Metric) {
-	entries, missing := c.book.snapshot(), 0
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	entries, now := c.book.snapshot(), c.book.clock.now()
+	states := map[state]int{fresh: 0, degraded: 0, stale: 0, "none": 0}
 	for _, mint := range c.tokens {
-		e, ok := entries[mint]
-		if !ok {
-			missing++
+		e := entries[mint]
+		if e.Price == "" {
+			states["none"]++
 			continue
 		}
-		age := time.Since(e.ObservedAt)
-		if age > c.late {
-			missing++
+		states[c.rules.ages.state(e.record, now)]++
+		gauge(ageDesc, c.book.clock.since(e.ObservedAt).Seconds(), mint)
+		used, usd := 0, e.Track.Price
+		for _, q := range e.Sources {
+			if q.Used {
+				used++
+			}
+			if jup, err := parsePrice(q.Price); err == nil && q.Name == "jupiter" {
+				gauge(jupiterDesc, math.Abs(usd-jup)/jup, mint)
+			}
 		}
-		ch <- prometheus.MustNewConstMetric(ageDesc, prometheus.GaugeValue, age.Seconds(), mint)
+		gauge(sourcesDesc, float64(used), mint)
+		if target := c.rules.pegs[mint]; target > 0 {
+			gauge(pegDesc, math.Abs(usd-target)/target, mint)
+		}
 	}
-	ch <- prometheus.MustNewConstMetric(tokensDesc, prometheus.GaugeValue, float64(len(c.tokens)))
-	ch <- prometheus.MustNewConstMetric(missingDesc, prometheus.GaugeValue, float64(missing))
+	for s, n := range states {
+		gauge(tokensDesc, float64(n), string(s))
+	}
+	gauge(missingDesc, float64(states["none"]+states[stale]))
 }

@@ -17,9 +17,9 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 		return err
 	}
 	defer closeStore()
-	p.Registry.MustRegister(bookCollector{u.book, u.tokens, u.late()})
+	p.Registry.MustRegister(bookCollector{u.book, u.tokens, u.rules})
 	return p.Serve(ctx, cfg.ServerConfig, platform.Service{
-		Handler:    newAPI(u.book),
+		Handler:    newAPI(u),
 		Checks:     u.checks(),
 		Background: []func(context.Context) error{u.run},
 	})
@@ -40,18 +40,21 @@ func Update(ctx context.Context, cfg UpdateConfig, p *platform.Process) error {
 }
 
 func newUpdater(cfg UpdateConfig, p *platform.Process) (*updater, func() error, error) {
-	client, err := jupiter.NewClient(cfg.JupiterAPIURL, cfg.JupiterAPIKey.Value, jupiter.NewTransport())
+	ru, err := cfg.rules()
 	if err != nil {
-		return nil, nil, fmt.Errorf("JUPITER_API_URL: %w", err)
+		return nil, nil, err
 	}
 	rdb, err := cfg.RedisConfig.Client()
 	if err != nil {
 		return nil, nil, err
 	}
+	clk := &clock{}
 	m := newMetrics(p.Registry)
 	u := &updater{
-		tokens: cfg.Tokens, interval: cfg.UpdateInterval,
-		source: &jupiterSource{client, m}, book: newBook(), metrics: m, log: p.Log,
+		tokens: cfg.Tokens, interval: cfg.UpdateInterval, rules: ru, clock: clk, book: newBook(clk), metrics: m, log: p.Log,
+	}
+	if u.sources, err = cfg.sources(u); err != nil {
+		return nil, nil, err
 	}
 	if rdb == nil {
 		return u, func() error { return nil }, nil
@@ -60,14 +63,29 @@ func newUpdater(cfg UpdateConfig, p *platform.Process) (*updater, func() error, 
 	return u, rdb.Close, nil
 }
 
-// late is the age from which a price says that updates have failed for a while.
-func (u *updater) late() time.Duration { return 3 * u.interval }
+// sources makes the sources that the configuration lists, in its order.
+func (c UpdateConfig) sources(u *updater) ([]source, error) {
+	var all []source
+	for _, name := range c.Sources {
+		switch name {
+		case "jupiter":
+			client, err := jupiter.NewClient(c.JupiterAPIURL, c.JupiterAPIKey.Value, jupiter.NewTransport())
+			if err != nil {
+				return nil, fmt.Errorf("JUPITER_API_URL: %w", err)
+			}
+			all = append(all, &jupiterSource{client, u.metrics, u.clock.now})
+		case "peg":
+			all = append(all, pegSource{u.rules.pegs, u.clock.now})
+		}
+	}
+	return all, nil
+}
 
 // checks make a server ready once it has a price, from wherever; from then on trouble only degrades it.
 func (u *updater) checks() []platform.Check {
 	checks := []platform.Check{
 		{Name: "prices", Required: true, Probe: func(context.Context) error {
-			if len(u.book.snapshot()) > 0 {
+			if u.book.priced() {
 				return nil
 			}
 			problem, _ := u.status()
@@ -83,7 +101,7 @@ func (u *updater) checks() []platform.Check {
 					newest = e.ObservedAt
 				}
 			}
-			if age := time.Since(newest); !newest.IsZero() && age > u.late() {
+			if age := u.clock.since(newest); !newest.IsZero() && age > u.rules.ages.degraded {
 				return fmt.Errorf("the newest price is %v old", age.Round(time.Second))
 			}
 			return nil

@@ -176,7 +176,7 @@ func TestServerWithPricesInRedisIsReadyWithoutJupiter(t *testing.T) {
 	t.Parallel()
 	rdb := realRedis(t)
 	st := newStore(rdb, "mainnet")
-	if _, err := st.commit(t.Context(), mustBegin(t, st, 0).Fence, map[string]record{wsol: someRecord("75.5", time.Now())}, nil, "", 0); err != nil {
+	if _, err := st.commit(t.Context(), mustBegin(t, st, 0).Fence, outcome{records: map[string]record{wsol: someRecord("75.5", time.Now())}}, 0); err != nil {
 		t.Fatal(err)
 	}
 	up := newUpstream(t, []byte("{}"))
@@ -213,6 +213,9 @@ func TestUpstreamGoneKeepsServingAndSaysSo(t *testing.T) {
 	up := newUpstream(t, []byte(solPrice))
 	s := serve(t, "JUPITER_API_URL="+up.URL, "PRICE_TOKENS="+wsol+","+jup, "UPDATE_INTERVAL=1s")
 	eventually(t, "readiness", func() bool { code, _ := readyStatus(t, s); return code == 200 })
+	if _, metrics := get(t, s.metrics+"/metrics"); !strings.Contains(string(metrics), `jupiter_price_deviation_ratio{mint="`+wsol+`"} 0`) {
+		t.Error("/metrics lacks the deviation from Jupiter")
+	}
 	up.status.Store(400)
 	up.body.Store(new([]byte))
 	eventually(t, "degraded", func() bool {
@@ -224,7 +227,8 @@ func TestUpstreamGoneKeepsServingAndSaysSo(t *testing.T) {
 	}
 	_, metrics := get(t, s.metrics+"/metrics")
 	for _, want := range []string{
-		`jupiter_price_age_seconds{mint="` + wsol + `"}`, "jupiter_price_tokens 2", "jupiter_price_missing_tokens 1",
+		`jupiter_price_age_seconds{mint="` + wsol + `"}`, `jupiter_price_tokens{state="none"} 1`, "jupiter_price_missing_tokens 1",
+		`jupiter_price_sources_used{mint="` + wsol + `"} 0`,
 		`jupiter_price_upstream_calls_total{result="ok",source="jupiter"}`, `jupiter_price_upstream_calls_total{result="error",source="jupiter"}`,
 		`jupiter_price_updates_total{result="success"}`, "jupiter_price_update_duration_seconds_count", "jupiter_price_last_success_timestamp_seconds 1",
 	} {

@@ -20,7 +20,7 @@ var errFenced = errors.New("another leader has taken over the update")
 // store is what the replicas and the update job share. Two keys in one hash slot:
 //
 //	oracle:v1:{NETWORK}:prices  hash  mint -> record, JSON
-//	oracle:v1:{NETWORK}:state   hash  version, fence, lease, completed, error
+//	oracle:v1:{NETWORK}:state   hash  version, fence, lease, completed, problem, sources
 //
 // Every read-and-decide is one script, on Redis's own clock: the clocks of the replicas do not matter.
 type store struct {
@@ -41,6 +41,8 @@ type turn struct {
 	Busy bool
 	// Version counts the writes of prices; it starts again at 0 when Redis loses its data.
 	Version int64
+	// Now is Redis's time.
+	Now time.Time
 }
 
 var beginScript = redis.NewScript(`
@@ -50,10 +52,10 @@ local s = redis.call('HMGET', KEYS[1], 'version', 'completed', 'lease')
 local version, completed, lease = tonumber(s[1] or 0), tonumber(s[2] or 0), tonumber(s[3] or 0)
 local age, ttl = tonumber(ARGV[1]), tonumber(ARGV[2])
 -- A time in the future means that the clock was set back: it counts as past.
-if lease > now and lease <= now + ttl then return {0, 1, version} end
-if completed <= now and now - completed < age then return {0, 0, version} end
+if lease > now and lease <= now + ttl then return {0, 1, version, now} end
+if completed <= now and now - completed < age then return {0, 0, version, now} end
 redis.call('HSET', KEYS[1], 'lease', string.format('%.0f', now + ttl))
-return {redis.call('HINCRBY', KEYS[1], 'fence', 1), 0, version}`)
+return {redis.call('HINCRBY', KEYS[1], 'fence', 1), 0, version, now}`)
 
 // begin makes the caller leader if nobody else is and the last update is at least age old.
 func (s *store) begin(ctx context.Context, age time.Duration) (turn, error) {
@@ -61,7 +63,7 @@ func (s *store) begin(ctx context.Context, age time.Duration) (turn, error) {
 	if err != nil {
 		return turn{}, fmt.Errorf("asking Redis whose turn it is: %w", err)
 	}
-	return turn{Fence: v[0], Busy: v[1] == 1, Version: v[2]}, nil
+	return turn{Fence: v[0], Busy: v[1] == 1, Version: v[2], Now: time.UnixMilli(v[3])}, nil
 }
 
 var renewScript = redis.NewScript(`
@@ -84,25 +86,39 @@ func (s *store) renew(ctx context.Context, fence int64) error {
 
 var commitScript = redis.NewScript(`
 if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return -1 end
-for i = 4, #ARGV, 2 do
+for i = 5, #ARGV, 2 do
   if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[2], ARGV[i]) else redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local completed, before = now - ARGV[3], tonumber(redis.call('HGET', KEYS[1], 'completed') or 0)
+local completed, before = now - ARGV[2], tonumber(redis.call('HGET', KEYS[1], 'completed') or 0)
 if before <= now and before > completed then completed = before end
-redis.call('HSET', KEYS[1], 'completed', string.format('%.0f', completed), 'error', ARGV[2], 'lease', 0)
+redis.call('HSET', KEYS[1], 'completed', string.format('%.0f', completed), 'problem', ARGV[3], 'sources', ARGV[4], 'lease', 0)
 return redis.call('HINCRBY', KEYS[1], 'version', 1)`)
 
-// commit writes records and removes expired mints in one step, together with what went wrong ("" if nothing), and ends the
-// lease. ago is how long before now the update was completed. It returns the new version.
-func (s *store) commit(ctx context.Context, fence int64, records map[string]record, expired []string, problem string, ago time.Duration) (int64, error) {
-	args := make([]any, 0, 3+2*len(expired)+2*len(records))
-	args = append(args, fence, problem, ago.Milliseconds())
-	for _, mint := range expired {
+// outcome is what an update leaves behind.
+type outcome struct {
+	records map[string]record
+	// expired are the mints whose records are removed.
+	expired []string
+	// problem is what could not be asked for, "" if nothing.
+	problem string
+	sources []sourceHealth
+}
+
+// commit writes an outcome in one step and ends the lease. ago is how long before now the update was completed. It returns
+// the new version.
+func (s *store) commit(ctx context.Context, fence int64, o outcome, ago time.Duration) (int64, error) {
+	sources, err := json.Marshal(o.sources)
+	if err != nil {
+		return 0, fmt.Errorf("encoding the sources: %w", err)
+	}
+	args := make([]any, 0, 4+2*len(o.expired)+2*len(o.records))
+	args = append(args, fence, ago.Milliseconds(), o.problem, sources)
+	for _, mint := range o.expired {
 		args = append(args, mint, "")
 	}
-	for mint, r := range records {
+	for mint, r := range o.records {
 		value, err := json.Marshal(r)
 		if err != nil {
 			return 0, fmt.Errorf("encoding the price of %s: %w", mint, err)
@@ -130,28 +146,31 @@ func (s *store) release(ctx context.Context, fence int64) error {
 	return nil
 }
 
-// saved is what Redis holds.
+// saved is what Redis holds: an outcome and its version.
 type saved struct {
+	outcome
 	version int64
-	// problem is what the last update could not do.
-	problem string
-	records map[string]record
 }
 
 // load reads all prices and the version that they belong to. A value that cannot be read is left out and reported in the
 // error; what could be read is returned with it.
 func (s *store) load(ctx context.Context) (saved, error) {
 	tx := s.rdb.TxPipeline()
-	state, prices := tx.HMGet(ctx, s.state, "version", "error"), tx.HGetAll(ctx, s.prices)
+	state, prices := tx.HMGet(ctx, s.state, "version", "problem", "sources"), tx.HGetAll(ctx, s.prices)
 	if _, err := tx.Exec(ctx); err != nil {
 		return saved{}, fmt.Errorf("reading prices from Redis: %w", err)
 	}
-	got := saved{records: make(map[string]record, len(prices.Val()))}
+	got := saved{outcome: outcome{records: make(map[string]record, len(prices.Val()))}}
 	if text, ok := state.Val()[0].(string); ok {
 		got.version, _ = strconv.ParseInt(text, 10, 64)
 	}
 	got.problem, _ = state.Val()[1].(string)
 	var errs []error
+	if text, ok := state.Val()[2].(string); ok {
+		if err := json.Unmarshal([]byte(text), &got.sources); err != nil {
+			errs = append(errs, fmt.Errorf("the stored state of the sources cannot be read: %w", err))
+		}
+	}
 	for mint, value := range prices.Val() {
 		var r record
 		err := json.Unmarshal([]byte(value), &r)

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
-	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/oracle/aggregate"
 )
 
 // onEachRedis runs a test against the embedded Redis and the real one.
@@ -27,16 +27,20 @@ func onEachRedis(t *testing.T, test func(t *testing.T, s *store)) {
 }
 
 func someRecord(usd string, at time.Time) record {
-	change, liquidity := json.Number("1.6657517647060245"), json.Number("655459748.2044258")
-	return record{jupiter.Price{USDPrice: json.Number(usd), BlockID: 435318986, Decimals: 9, PriceChange24h: &change, Liquidity: &liquidity,
-		CreatedAt: "2024-06-05T08:55:25.527Z"}, at.UTC().Truncate(time.Millisecond)}
+	at = at.UTC().Truncate(time.Millisecond)
+	change, liquidity, decimals, confidence := json.Number("1.6657517647060245"), json.Number("655459748.2044258"), uint8(9), 0.25
+	price, _ := json.Number(usd).Float64()
+	return record{Price: json.Number(usd), Confidence: &confidence, ObservedAt: at, CheckedAt: at, Slot: 435318986, Decimals: &decimals,
+		Degraded: []string{"1 of at least 2 sources"}, Sources: []sourceQuote{{Name: "jupiter", Price: json.Number(usd), ObservedAt: at, Used: true}},
+		Track: aggregate.Track{Price: price, At: at, EMA: price}, PriceChange24h: &change, Liquidity: &liquidity, CreatedAt: "2024-06-05T08:55:25.527Z"}
 }
 
 func TestStoreGivesBackWhatWasCommitted(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, s *store) {
 		lease := mustBegin(t, s, time.Minute)
 		want := map[string]record{wsol: someRecord("75.06634976056819", time.Now()), usdc: someRecord("1e-7", time.Now())}
-		version, err := s.commit(t.Context(), lease.Fence, want, nil, "50 tokens were not answered", 0)
+		sources := []sourceHealth{{Name: "jupiter", Priced: 2, TookMs: 12, CheckedAt: time.Now().UTC().Truncate(time.Millisecond)}}
+		version, err := s.commit(t.Context(), lease.Fence, outcome{want, nil, "50 tokens were not answered", sources}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,16 +54,19 @@ func TestStoreGivesBackWhatWasCommitted(t *testing.T) {
 		if got.version != version || got.problem != "50 tokens were not answered" {
 			t.Errorf("got version %d, problem %q", got.version, got.problem)
 		}
+		if diff := cmp.Diff(sources, got.sources); diff != "" {
+			t.Error(diff)
+		}
 	})
 }
 
 func TestStoreRemovesExpiredPrices(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, s *store) {
 		both := map[string]record{wsol: someRecord("75", time.Now()), usdc: someRecord("1", time.Now())}
-		if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, both, nil, "", 0); err != nil {
+		if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, outcome{records: both}, 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, nil, []string{usdc}, "", 0); err != nil {
+		if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, outcome{expired: []string{usdc}}, 0); err != nil {
 			t.Fatal(err)
 		}
 		got, err := s.load(t.Context())
@@ -92,7 +99,7 @@ func TestOnlyOneOfManyLeads(t *testing.T) {
 		if len(leaders) != 1 {
 			t.Fatalf("%d leaders", len(leaders))
 		}
-		if _, err := s.commit(t.Context(), leaders[0].Fence, nil, nil, "", 0); err != nil {
+		if _, err := s.commit(t.Context(), leaders[0].Fence, outcome{}, 0); err != nil {
 			t.Fatal(err)
 		}
 		if got := mustBegin(t, s, time.Minute); got.Fence != 0 || got.Busy {
@@ -124,7 +131,7 @@ func TestLeaderWhoWasReplacedCannotWrite(t *testing.T) {
 			t.Error(err)
 		}
 		late := map[string]record{wsol: someRecord("1", time.Now())}
-		if _, err := s.commit(t.Context(), slow.Fence, late, nil, "", 0); !errors.Is(err, errFenced) {
+		if _, err := s.commit(t.Context(), slow.Fence, outcome{records: late}, 0); !errors.Is(err, errFenced) {
 			t.Errorf("committing: %v", err)
 		}
 		if got := mustBegin(t, s, 0); !got.Busy {
@@ -163,7 +170,7 @@ func TestWriteBackDoesNotMakePricesOlderOrYounger(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, s *store) {
 		commit := func(ago time.Duration) {
 			t.Helper()
-			if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, nil, nil, "", ago); err != nil {
+			if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, outcome{}, ago); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -184,10 +191,10 @@ func TestWriteBackDoesNotMakePricesOlderOrYounger(t *testing.T) {
 func TestUnreadablePriceIsReportedAndOthersAreRead(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, s *store) {
 		records := map[string]record{wsol: someRecord("75", time.Now())}
-		if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, records, nil, "", 0); err != nil {
+		if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, outcome{records: records}, 0); err != nil {
 			t.Fatal(err)
 		}
-		s.rdb.HSet(t.Context(), s.prices, usdc, "{", jup, `{"usdPrice":-1}`)
+		s.rdb.HSet(t.Context(), s.prices, usdc, "{", jup, `{"price":-1,"checkedAt":"2026-01-02T03:04:05Z"}`)
 		got, err := s.load(t.Context())
 		if err == nil || !strings.Contains(err.Error(), usdc) || !strings.Contains(err.Error(), jup) {
 			t.Errorf("error %v", err)

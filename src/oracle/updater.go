@@ -23,7 +23,9 @@ const (
 type updater struct {
 	tokens   []string
 	interval time.Duration
-	source   *jupiterSource
+	sources  []source
+	rules    rules
+	clock    *clock
 	store    *store // nil: no Redis is configured
 	book     *book
 	metrics  *metrics
@@ -34,9 +36,11 @@ type updater struct {
 	unsaved   bool          // the book may hold what Redis does not
 	refreshed time.Time     // when this process last completed, or learnt of, an update
 	jitter    time.Duration // spreads the schedules of deployments that started together
+	expired   []string      // mints in Redis past their retention, for the next commit to remove
 
 	mu       sync.Mutex
 	problem  string // of the last update, "" after a good one
+	health   []sourceHealth
 	redisErr error
 }
 
@@ -69,6 +73,9 @@ func (u *updater) step(ctx context.Context) {
 		return
 	}
 	t, err := u.store.begin(ctx, age)
+	if err == nil {
+		u.clock.set(t.Now)
+	}
 	if err == nil && (t.Version != u.version || u.unsaved) {
 		err = u.sync(ctx, &t)
 	}
@@ -94,19 +101,13 @@ func (u *updater) alone(ctx context.Context, age time.Duration) {
 // sync makes the book and Redis agree on the newest price of every token. Giving back what Redis lost takes the lease, and
 // with it the turn, if it is this process's.
 func (u *updater) sync(ctx context.Context, t *turn) error {
-	got, err := u.store.load(ctx)
-	if got.records == nil {
-		return err
-	}
+	got, err := u.load(ctx)
 	if err != nil {
-		u.log.Error("prices in Redis are unreadable and were left out", "error", err)
-	}
-	if err := u.book.merge(got.records); err != nil {
 		return err
 	}
 	if t.Version != u.version && len(got.records) > 0 {
 		u.refreshed = time.Now()
-		u.note(got.problem)
+		u.note(got.problem, got.sources)
 		if got.problem == "" {
 			u.metrics.lastSuccess.SetToCurrentTime()
 		}
@@ -125,7 +126,7 @@ func (u *updater) sync(ctx context.Context, t *turn) error {
 	fence := t.Fence
 	t.Fence = 0
 	problem, _ := u.status()
-	if u.version, err = u.store.commit(ctx, fence, lost, nil, problem, time.Since(u.refreshed)); err != nil {
+	if u.version, err = u.store.commit(ctx, fence, outcome{lost, nil, problem, u.sourceHealth()}, time.Since(u.refreshed)); err != nil {
 		return err
 	}
 	u.unsaved = false
@@ -133,52 +134,60 @@ func (u *updater) sync(ctx context.Context, t *turn) error {
 	return nil
 }
 
-// lead updates from the source. With a fence it writes the result to Redis, unless another leader took over.
+// lead updates from the sources. With a fence it writes the result to Redis, unless another leader took over.
 func (u *updater) lead(ctx context.Context, fence int64) error {
 	start := time.Now()
-	observed, err := u.observe(ctx, fence)
+	seen := u.survey(ctx, fence)
 	if ctx.Err() != nil { // told to stop: let another replica begin at once
 		if fence > 0 {
 			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisTimeout)
 			defer cancel()
-			err = errors.Join(err, u.store.release(release, fence))
+			seen.err = errors.Join(seen.err, u.store.release(release, fence))
 		}
-		return err
+		return seen.err
 	}
-	problem := ""
-	if err != nil {
-		problem = err.Error()
-		u.log.Error("price update incomplete; the last good prices stay", "updated", len(observed), "tokens", len(u.tokens), "error", err)
+	out := outcome{records: make(map[string]record, len(u.tokens)), expired: append(u.expired, u.book.expired()...), sources: u.keepSuccess(seen.health)}
+	before, now, priced := u.book.snapshot(), u.clock.now(), 0
+	for _, mint := range u.tokens {
+		r := u.rules.next(mint, u.sources, seen.observed, before[mint].record, now)
+		if r.ObservedAt.After(before[mint].ObservedAt) {
+			priced++
+		}
+		u.metrics.rejected(r)
+		out.records[mint] = r
+	}
+	if seen.err != nil {
+		out.problem = seen.err.Error()
+		u.log.Error("price update incomplete; the last good prices stay", "updated", priced, "tokens", len(u.tokens), "error", seen.err)
 	} else {
-		u.log.Info("prices updated", "updated", len(observed), "tokens", len(u.tokens), "duration", time.Since(start))
+		u.log.Info("prices updated", "updated", priced, "tokens", len(u.tokens), "duration", time.Since(start))
 	}
-	u.metrics.update(time.Since(start), len(observed), err)
-	u.note(problem)
+	u.metrics.update(time.Since(start), priced, seen.err)
+	u.note(out.problem, out.sources)
 	u.refreshed, u.jitter = time.Now(), rand.N(u.interval/10)
-	expired := u.book.expired()
-	if mergeErr := u.book.merge(observed); mergeErr != nil {
-		return errors.Join(err, mergeErr)
+	if _, err := u.book.merge(out.records); err != nil {
+		return errors.Join(seen.err, err)
 	}
 	if fence == 0 {
 		u.unsaved = true
-		return err
+		return seen.err
 	}
-	version, commitErr := u.store.commit(ctx, fence, observed, expired, problem, 0)
-	u.unsaved = commitErr != nil
-	if commitErr != nil {
-		u.log.Error("prices are in memory only", "error", commitErr)
-		return errors.Join(err, commitErr)
+	version, err := u.store.commit(ctx, fence, out, 0)
+	u.unsaved = err != nil
+	if err != nil {
+		u.log.Error("prices are in memory only", "error", err)
+		return errors.Join(seen.err, err)
 	}
-	u.version = version
-	return err
+	u.version, u.expired = version, nil
+	return seen.err
 }
 
-// observe asks the source within updateTimeout, staying leader meanwhile.
-func (u *updater) observe(ctx context.Context, fence int64) (map[string]record, error) {
+// survey asks the sources within updateTimeout, staying leader meanwhile.
+func (u *updater) survey(ctx context.Context, fence int64) survey {
 	ctx, cancel := context.WithTimeoutCause(ctx, updateTimeout, fmt.Errorf("the update took longer than %v", updateTimeout))
 	defer cancel()
 	if fence == 0 {
-		return u.source.observe(ctx, u.tokens)
+		return ask(ctx, u.sources, u.tokens, u.clock.now)
 	}
 	ctx, lose := context.WithCancelCause(ctx)
 	var renewal sync.WaitGroup
@@ -191,7 +200,7 @@ func (u *updater) observe(ctx context.Context, fence int64) (map[string]record, 
 	})
 	defer renewal.Wait()
 	defer lose(nil)
-	return u.source.observe(ctx, u.tokens)
+	return ask(ctx, u.sources, u.tokens, u.clock.now)
 }
 
 // once updates if the prices are older than the interval and returns whatever kept them from being complete. While
@@ -205,6 +214,12 @@ func (u *updater) once(ctx context.Context) error {
 		case err != nil:
 			return err
 		case t.Fence > 0:
+			u.clock.set(t.Now)
+			got, err := u.load(ctx) // the next prices depend on the last ones
+			if err != nil {
+				return errors.Join(err, u.store.release(ctx, t.Fence))
+			}
+			u.note(got.problem, got.sources)
 			return u.lead(ctx, t.Fence)
 		case t.Busy:
 			if err := sleep(ctx, pollInterval); err != nil {
@@ -223,10 +238,46 @@ func (u *updater) once(ctx context.Context) error {
 	}
 }
 
-func (u *updater) note(problem string) {
+// load reads what Redis holds into the book.
+func (u *updater) load(ctx context.Context) (saved, error) {
+	got, err := u.store.load(ctx)
+	if got.records == nil {
+		return got, err
+	}
+	if err != nil {
+		u.log.Error("something in Redis is unreadable and was left out", "error", err)
+	}
+	for mint, r := range got.records {
+		if u.clock.since(r.CheckedAt) > retention {
+			u.expired = append(u.expired, mint)
+		}
+	}
+	_, err = u.book.merge(got.records)
+	return got, err
+}
+
+func (u *updater) note(problem string, health []sourceHealth) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.problem = problem
+	u.problem, u.health = problem, health
+}
+
+func (u *updater) sourceHealth() []sourceHealth {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.health
+}
+
+// keepSuccess gives sources that have just failed the time of their last success.
+func (u *updater) keepSuccess(health []sourceHealth) []sourceHealth {
+	for _, last := range u.sourceHealth() {
+		for i := range health {
+			if health[i].Name == last.Name && health[i].LastSuccess.IsZero() {
+				health[i].LastSuccess = last.LastSuccess
+			}
+		}
+	}
+	return health
 }
 
 // noteRedis logs a change of state, not each failure.

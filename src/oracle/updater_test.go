@@ -121,7 +121,7 @@ func TestRedisAwayPricesComeFromMemoryAndReturnToRedis(t *testing.T) {
 		piped.setDown(false)
 		advance(3 * time.Second)
 		got, err := newStore(rdb, "mainnet").load(t.Context())
-		if err != nil || got.records[wsol].USDPrice != "80" {
+		if err != nil || got.records[wsol].Price != "80" {
 			t.Errorf("Redis holds %v (%v) after its return", got.records, err)
 		}
 		if _, redisErr := u.status(); redisErr != nil {
@@ -147,7 +147,7 @@ func TestOlderPricesInRedisDoNotReplaceNewerOnesInMemory(t *testing.T) {
 		piped.setDown(false)
 		a.step(t.Context())
 		got, err := newStore(rdb, "mainnet").load(t.Context())
-		if err != nil || got.records[wsol].USDPrice != "75" || got.records[usdc].USDPrice != "1" {
+		if err != nil || got.records[wsol].Price != "75" || got.records[usdc].Price != "1" {
 			t.Errorf("Redis holds %v (%v)", got.records, err)
 		}
 		if a.book.usd(usdc) != "1" {
@@ -231,7 +231,7 @@ func TestPartialFailureKeepsTheLastGoodPricesAndSaysSo(t *testing.T) {
 			}
 		}
 		for mint := range prices {
-			prices[mint] = "2"
+			prices[mint] = "1.05"
 		}
 		source.set(prices)
 		source.setFail(func(_ int, mints []string) error {
@@ -251,12 +251,12 @@ func TestPartialFailureKeepsTheLastGoodPricesAndSaysSo(t *testing.T) {
 		}
 		got, _ := u.store.load(t.Context())
 		for i, mint := range tokens {
-			want := "2"
+			want := "1.05"
 			if i >= 50 && i < 100 {
 				want = "1"
 			}
-			if string(got.records[mint].USDPrice) != want {
-				t.Fatalf("token %d is %s, want %s", i, got.records[mint].USDPrice, want)
+			if string(got.records[mint].Price) != want {
+				t.Fatalf("token %d is %s, want %s", i, got.records[mint].Price, want)
 			}
 		}
 		// A job that finds the update done says how it ended.
@@ -305,7 +305,7 @@ func TestRetries(t *testing.T) {
 				source := &fakeJupiter{fail: func(int, []string) error { return c.err }}
 				u := testUpdater(source, nil, time.Minute, wsol)
 				begin := time.Now()
-				if _, err := u.source.observe(t.Context(), u.tokens); !errors.Is(err, c.err) {
+				if _, err := u.sources[0].observe(t.Context(), u.tokens); !errors.Is(err, c.err) {
 					t.Errorf("error %v", err)
 				}
 				if took := time.Since(begin); source.count() != c.calls || took < c.atLeast || took > c.max {
@@ -319,7 +319,7 @@ func TestRetries(t *testing.T) {
 func TestRefusedKeyEndsTheUpdate(t *testing.T) {
 	source := &fakeJupiter{fail: func(int, []string) error { return jupiter.Errorf(http.StatusUnauthorized, "", "invalid key") }}
 	u := testUpdater(source, nil, time.Minute, manyTokens(500)...)
-	if _, err := u.source.observe(t.Context(), u.tokens); err == nil || source.count() != 1 {
+	if _, err := u.sources[0].observe(t.Context(), u.tokens); err == nil || source.count() != 1 {
 		t.Errorf("%d calls, error %v", source.count(), err)
 	}
 }
@@ -329,7 +329,7 @@ func TestHangingUpstreamIsCutOff(t *testing.T) {
 		source := &fakeJupiter{delay: 24 * time.Hour}
 		u := testUpdater(source, nil, time.Minute, manyTokens(5000)...)
 		begin := time.Now()
-		_, err := u.observe(t.Context(), 0)
+		err := u.survey(t.Context(), 0).err
 		if took := time.Since(begin); err == nil || took > updateTimeout {
 			t.Errorf("ended after %v with %v", took, err)
 		}
@@ -340,8 +340,8 @@ func TestNonsensePricesAreRefused(t *testing.T) {
 	source := &fakeJupiter{}
 	source.set(map[string]string{wsol: "0", usdc: "-1", jup: "0.5"})
 	u := testUpdater(source, nil, time.Minute, wsol, usdc, jup)
-	got, err := u.source.observe(t.Context(), u.tokens)
-	if err == nil || !strings.Contains(err.Error(), wsol) || !strings.Contains(err.Error(), usdc) || len(got) != 1 {
+	got, err := u.sources[0].observe(t.Context(), u.tokens)
+	if err == nil || !strings.Contains(err.Error(), wsol) || !strings.Contains(err.Error(), usdc) || got[jup].Price != "0.5" || got[wsol].Price != "" {
 		t.Errorf("observed %v, error %v", got, err)
 	}
 }
@@ -363,8 +363,19 @@ func TestPricesExpireAfterRetention(t *testing.T) {
 			}
 		}
 		got, err := u.store.load(t.Context())
-		if _, kept := got.records[usdc]; err != nil || kept || u.book.usd(usdc) != "" || u.book.usd(wsol) != "76" {
-			t.Errorf("Redis: %v (%v), memory: %q", got.records, err, u.book.usd(usdc))
+		if err != nil || got.records[usdc].Price != "" || u.book.usd(usdc) != "" || u.book.usd(wsol) != "76" {
+			t.Errorf("Redis: %v (%v), memory: %q", got.records[usdc], err, u.book.usd(usdc))
+		}
+		u.tokens = []string{wsol} // usdc is priced no more
+		for range 8 {
+			advance(24 * time.Hour)
+			if err := u.once(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err = u.store.load(t.Context())
+		if _, kept := got.records[usdc]; err != nil || kept || len(u.book.snapshot()) != 1 {
+			t.Errorf("a token that left the list is kept for ever: %v (%v)", got.records, err)
 		}
 	})
 }
