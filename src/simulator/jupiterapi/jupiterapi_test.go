@@ -462,10 +462,11 @@ func TestSwapTransactionsDoWhatTheQuoteSays(t *testing.T) {
 			if swap.SimulationError != nil {
 				t.Fatalf("simulation: %v", swap.SimulationError)
 			}
-			if swap.LastValidBlockHeight != a.tip().LastValidHeight() {
-				t.Errorf("valid until %d, want %d", swap.LastValidBlockHeight, a.tip().LastValidHeight())
-			}
 			tx := decode(t, swap.SwapTransaction)
+			settled := a.market.At(market.Finalized) // its blockhash is known at every commitment
+			if tx.Message.RecentBlockhash != settled.Blockhash || swap.LastValidBlockHeight != settled.LastValidHeight() {
+				t.Errorf("blockhash %s until %d, want %s until %d", tx.Message.RecentBlockhash, swap.LastValidBlockHeight, settled.Blockhash, settled.LastValidHeight())
+			}
 			if legacy := strings.Contains(test.body, "asLegacy"); tx.Message.IsVersioned() == legacy {
 				t.Error("the transaction has the wrong version")
 			}

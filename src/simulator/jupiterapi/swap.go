@@ -36,6 +36,7 @@ type swapRequest struct {
 // build is a swap under construction.
 type build struct {
 	s                   *market.Snapshot
+	recent              *market.Snapshot // whose blockhash every node knows, whatever commitment it is asked at
 	market              *market.Market
 	quote               jupiter.Quote
 	user, payer         solana.PublicKey
@@ -72,7 +73,7 @@ func (h *Handler) swap(r *http.Request) (any, error) {
 		jupiter.SwapResponse
 		SimulationSlot *uint64 `json:"simulationSlot"`
 	}{SwapResponse: jupiter.SwapResponse{
-		SwapTransaction: base64.StdEncoding.EncodeToString(raw), LastValidBlockHeight: b.s.LastValidHeight(),
+		SwapTransaction: base64.StdEncoding.EncodeToString(raw), LastValidBlockHeight: b.recent.LastValidHeight(),
 		PrioritizationFeeLamports: b.priority.lamports(b.unitLimit), ComputeUnitLimit: b.unitLimit,
 		PrioritizationType: b.priority.describe(b.unitLimit), SimulationError: b.simulationError,
 	}, SimulationSlot: b.simulationSlot()}, nil
@@ -106,8 +107,8 @@ func (h *Handler) swapInstructions(r *http.Request) (any, error) {
 		PrioritizationType: b.priority.describe(b.unitLimit),
 		SimulationSlot:     b.simulationSlot(),
 		BlockhashMetadata: map[string]any{
-			"blockhash": asNumbers(b.s.Blockhash[:]), "lastValidBlockHeight": b.s.LastValidHeight(),
-			"fetchedAt": map[string]int64{"secs_since_epoch": b.s.Time.Unix(), "nanos_since_epoch": int64(b.s.Time.Nanosecond())},
+			"blockhash": asNumbers(b.recent.Blockhash[:]), "lastValidBlockHeight": b.recent.LastValidHeight(),
+			"fetchedAt": map[string]int64{"secs_since_epoch": b.recent.Time.Unix(), "nanos_since_epoch": int64(b.recent.Time.Nanosecond())},
 		},
 	}
 	if len(b.after) == 1 {
@@ -129,7 +130,8 @@ func (h *Handler) build(r *http.Request) (*build, bool, error) {
 	if err := json.Unmarshal(body, &req); err != nil {
 		return nil, false, badSwap("the body is no swap request: %v", err)
 	}
-	b := &build{s: h.market.At(market.Processed), market: h.market, wrap: req.WrapAndUnwrapSol == nil || *req.WrapAndUnwrapSol, unitLimit: maxUnits}
+	heads := h.market.Heads()
+	b := &build{s: heads[market.Processed], recent: heads[market.Finalized], market: h.market, wrap: req.WrapAndUnwrapSol == nil || *req.WrapAndUnwrapSol, unitLimit: maxUnits}
 	for _, field := range []struct {
 		name, text string
 		key        *solana.PublicKey
@@ -368,7 +370,7 @@ func (b *build) transaction(legacy bool) (*solana.Transaction, error) {
 	for _, part := range [][]solana.Instruction{b.budget, b.setup, b.swaps, b.after, b.tip} {
 		all = append(all, part...)
 	}
-	tx, err := solana.NewTransaction(all, b.s.Blockhash, solana.TransactionPayer(b.payer))
+	tx, err := solana.NewTransaction(all, b.recent.Blockhash, solana.TransactionPayer(b.payer))
 	if err != nil {
 		return nil, errMetas("%v", err)
 	}

@@ -20,7 +20,18 @@ func (e *TransactionError) Error() string {
 	if e.Cause != nil {
 		return fmt.Sprintf("Error processing Instruction %d: %v", e.Instruction, e.Cause)
 	}
+	if sentence, known := sentences[e.Name]; known {
+		return sentence
+	}
 	return e.Name
+}
+
+// sentences are how nodes word the errors that clients look for.
+var sentences = map[string]string{
+	"AccountNotFound":         "Attempt to debit an account but found no record of a prior credit.",
+	"BlockhashNotFound":       "Blockhash not found",
+	"InsufficientFundsForFee": "Insufficient funds for fee",
+	"ProgramAccountNotFound":  "Attempt to load a program that does not exist",
 }
 
 func (e *TransactionError) Unwrap() error { return e.Cause }
