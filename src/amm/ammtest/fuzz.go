@@ -57,7 +57,7 @@ func FuzzQuote(f *testing.F, clock amm.Clock, state func(t testing.TB, a, b, c u
 			return
 		}
 		if exactOut {
-			checkInverse(t, pool, clock, quote, minimal)
+			checkInverse(t, pool, clock, quote, 0, minimal)
 			return
 		}
 		request.Amount--

@@ -9,6 +9,7 @@ import (
 	"github.com/gagliardetto/solana-go"
 
 	"jupiter-dex-integration/src/amm"
+	"jupiter-dex-integration/src/amm/pumpswap"
 	"jupiter-dex-integration/src/amm/raydiumamm"
 	"jupiter-dex-integration/src/amm/raydiumcpmm"
 	"jupiter-dex-integration/src/amm/saber"
@@ -48,6 +49,10 @@ var deployments = []deployment{
 	{"saber", saber.New, map[Cluster]string{
 		Mainnet: "SSwpkEEcbUqx4vtoEByFjSkhKdCT862DNVb52nZg1UZ",
 		Devnet:  "SSwpkEEcbUqx4vtoEByFjSkhKdCT862DNVb52nZg1UZ",
+	}},
+	{"pumpswap", pumpswap.New, map[Cluster]string{
+		Mainnet: "pAMMBay6oceH9fJKBRHGP5D4bD4sWpmSwMn52FMfXEA",
+		Devnet:  "pAMMBay6oceH9fJKBRHGP5D4bD4sWpmSwMn52FMfXEA",
 	}},
 }
 

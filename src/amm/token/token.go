@@ -37,6 +37,9 @@ func (m *Mint) TransferFee(epoch uint64) TransferFee {
 	return m.older
 }
 
+// HasTransferFee says whether any epoch's transfers pay a fee.
+func (m *Mint) HasTransferFee() bool { return m.older.Bps != 0 || m.newer.Bps != 0 }
+
 // Account is the part of a token account that swaps depend on.
 type Account struct {
 	Mint, Owner solana.PublicKey
