@@ -31,11 +31,16 @@ type Config struct {
 	MaxRoutes  int               `env:"MAX_ROUTES" envDefault:"5"`
 	// SlippageTolerancePercent is for requests that say nothing; 0.5 is 50 bps.
 	SlippageTolerancePercent float64 `env:"SLIPPAGE_TOLERANCE_PERCENT" envDefault:"0.5"`
+	// PriorityFeeMultiplier scales what recent transactions paid, where a swap request leaves the priority fee to us.
+	PriorityFeeMultiplier float64 `env:"PRIORITY_FEE_MULTIPLIER" envDefault:"1.5"`
+	// LookupTables shorten transactions.
+	LookupTables []string `env:"ADDRESS_LOOKUP_TABLES"`
 }
 
 const (
 	maxPools  = 100_000
 	maxRoutes = 20
+	maxTables = 10
 )
 
 // Validate checks every variable and names all that are wrong.
@@ -65,7 +70,28 @@ func (c Config) Validate() error {
 	if p := c.SlippageTolerancePercent; !(p >= 0 && p <= 100) {
 		fail("SLIPPAGE_TOLERANCE_PERCENT: %v is not from 0 to 100", p)
 	}
+	if m := c.PriorityFeeMultiplier; !(m >= 0 && m <= 100) {
+		fail("PRIORITY_FEE_MULTIPLIER: %v is not from 0 to 100", m)
+	}
+	if _, err := c.tables(); err != nil {
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
+}
+
+func (c Config) tables() ([]solana.PublicKey, error) {
+	if len(c.LookupTables) > maxTables {
+		return nil, fmt.Errorf("ADDRESS_LOOKUP_TABLES: %d tables, at most %d", len(c.LookupTables), maxTables)
+	}
+	var tables []solana.PublicKey
+	for _, text := range c.LookupTables {
+		key, err := solana.PublicKeyFromBase58(text)
+		if err != nil {
+			return nil, fmt.Errorf("ADDRESS_LOOKUP_TABLES: %q is not a base58 address", text)
+		}
+		tables = append(tables, key)
+	}
+	return tables, nil
 }
 
 func (c Config) programs() ([]amm.Program, error) {

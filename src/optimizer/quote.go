@@ -85,7 +85,8 @@ func (s *service) plan(st *state, req jupiter.QuoteRequest) (routing.Plan, error
 	if req.RestrictIntermediateTokens {
 		rr.Intermediates = st.graph.Hubs(restrictedIntermediates)
 	}
-	lim := routing.Limits{MaxRoutes: s.maxRoutes, MaxHops: maxHops, MaxAccounts: int(min(req.MaxAccounts, maxAccounts)), Deadline: time.Now().Add(searchTime)}
+	lim := routing.Limits{MaxRoutes: s.maxRoutes, MaxHops: maxHops, MaxAccounts: int(min(req.MaxAccounts, maxAccounts)), Deadline: time.Now().Add(searchTime),
+		Fits: func(p *routing.Plan) bool { return s.fits(req, p) }}
 	if req.OnlyDirectRoutes {
 		lim.MaxHops = 1
 	}

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gagliardetto/solana-go"
+
 	"jupiter-dex-integration/src/chain"
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/platform"
@@ -43,11 +45,18 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 	for _, program := range programs {
 		labels[program.ID().String()] = program.Label()
 	}
-	s := &service{market: market, labels: labels, slippageBps: cfg.slippageBps(), maxRoutes: cfg.MaxRoutes, metrics: newMetrics(p.Registry), log: p.Log}
+	s := &service{
+		market: market, rpc: endpoints, labels: labels, slippageBps: cfg.slippageBps(), maxRoutes: cfg.MaxRoutes, feeMultiplier: cfg.PriorityFeeMultiplier,
+		metrics: newMetrics(p.Registry), log: p.Log,
+	}
+	tables, err := cfg.tables()
+	if err != nil {
+		return err
+	}
 	return p.Serve(ctx, cfg.ServerConfig, platform.Service{
 		Handler:    s.handler(),
 		Checks:     s.checks(),
-		Background: []func(context.Context) error{market.Run},
+		Background: []func(context.Context) error{market.Run, func(ctx context.Context) error { return s.followTables(ctx, tables) }},
 	})
 }
 
@@ -59,25 +68,31 @@ type snapshots interface {
 }
 
 type service struct {
-	market      snapshots
-	labels      map[string]string // DEX by program id
-	slippageBps uint16
-	maxRoutes   int
-	metrics     *metrics
-	log         *slog.Logger
+	market        snapshots
+	rpc           *chain.Endpoints
+	labels        map[string]string // DEX by program id
+	slippageBps   uint16
+	maxRoutes     int
+	feeMultiplier float64
+	metrics       *metrics
+	log           *slog.Logger
 
-	state atomic.Pointer[state]
+	state  atomic.Pointer[state]
+	tables atomic.Pointer[map[solana.PublicKey]solana.PublicKeySlice]
 }
 
 // state is a snapshot with the graph over it.
 type state struct {
 	*chain.Snapshot
-	graph *routing.Graph
+	graph     *routing.Graph
+	byAddress map[solana.PublicKey]int // place in Pools
 }
 
 func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /quote", platform.Route("quote", http.HandlerFunc(s.serveQuote)))
+	mux.Handle("POST /swap", platform.Route("swap", http.HandlerFunc(s.serveSwap)))
+	mux.Handle("POST /swap-instructions", platform.Route("swap-instructions", http.HandlerFunc(s.serveSwapInstructions)))
 	mux.Handle("GET /program-id-to-label", platform.Route("program-id-to-label", http.HandlerFunc(s.serveLabels)))
 	mux.Handle("/", platform.Route("not-found", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		jupiter.WriteError(w, jupiter.Errorf(http.StatusNotFound, jupiter.CodeNotFound, "no %s %s here", r.Method, r.URL.Path))
@@ -129,9 +144,14 @@ func (s *service) current() (*state, error) {
 	}
 	next := &state{Snapshot: snapshot}
 	if old != nil && old.Generation == snapshot.Generation {
-		next.graph = old.graph.Update(snapshot.Pools, snapshot.Clock)
+		next.graph, next.byAddress = old.graph.Update(snapshot.Pools, snapshot.Clock), old.byAddress
 	} else {
-		next.graph = routing.NewGraph(snapshot.Infos, snapshot.Pools, snapshot.Clock)
+		next.graph, next.byAddress = routing.NewGraph(snapshot.Infos, snapshot.Pools, snapshot.Clock), map[solana.PublicKey]int{}
+		for i, info := range snapshot.Infos {
+			if info != nil {
+				next.byAddress[info.Address] = i
+			}
+		}
 	}
 	s.state.Store(next) // requests that race here make equal graphs
 	return next, nil

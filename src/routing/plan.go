@@ -37,8 +37,15 @@ type Limits struct {
 	MaxRoutes, MaxHops int
 	// MaxAccounts bounds Plan.Accounts.
 	MaxAccounts int
+	// Fits, if not nil, says whether a plan can be executed; it is for what only whoever builds transactions knows. It must agree
+	// with itself: fewer legs never fit worse.
+	Fits func(*Plan) bool
 	// Deadline ends the search with the best plan so far. The zero time means none.
 	Deadline time.Time
+}
+
+func (l *Limits) allow(p *Plan) bool {
+	return p.Accounts <= l.MaxAccounts && (l.Fits == nil || l.Fits(p))
 }
 
 // hopsLimit is how long a route can be at most, whatever the limits say.

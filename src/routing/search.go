@@ -148,7 +148,7 @@ func (s *search) prepare(g *Graph, req Request, lim Limits, start, end int32) {
 }
 
 func (s *search) release() {
-	s.g, s.req = nil, Request{}
+	s.g, s.req, s.lim = nil, Request{}, Limits{}
 	s.clearFlows()
 	searches.Put(s)
 }
@@ -345,7 +345,7 @@ func (s *search) single() (Plan, error) {
 			return Plan{}, ErrNoRoute
 		}
 		p, err := s.assemble(1)
-		if err == nil && p.Accounts <= s.lim.MaxAccounts {
+		if err == nil && s.lim.allow(&p) {
 			return p, nil
 		}
 	}
@@ -396,7 +396,7 @@ func (s *search) split() (Plan, error) {
 		if len(routes) <= s.lim.MaxRoutes {
 			s.balance(routes)
 			if _, ok := s.replay(routes); ok {
-				if p, err := s.assemble(len(routes)); err == nil && p.Accounts <= s.lim.MaxAccounts {
+				if p, err := s.assemble(len(routes)); err == nil && s.lim.allow(&p) {
 					return p, nil
 				}
 			}

@@ -1,0 +1,259 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+
+	"github.com/gagliardetto/solana-go"
+	computebudget "github.com/gagliardetto/solana-go/programs/compute-budget"
+	"github.com/gagliardetto/solana-go/programs/system"
+	"github.com/gagliardetto/solana-go/programs/token"
+
+	"jupiter-dex-integration/src/amm"
+)
+
+// Limits of one Solana transaction.
+const (
+	MaxTransactionBytes = 1232
+	MaxLockedAccounts   = 64
+	MaxComputeUnits     = 1_400_000
+)
+
+// Hop is one pool's swap within a Swap.
+type Hop struct {
+	Pool  amm.Pool
+	Quote amm.Quote
+	// Threshold is the least output of an ExactIn hop or the greatest input of an ExactOut one, which the program enforces.
+	Threshold uint64
+}
+
+// Swap is what a transaction shall do for a user. Its hops run in order, each between the user's own token accounts.
+//
+// What the transaction guarantees: all hops happen or none; the user spends at most Input and, each hop enforcing its threshold, receives
+// at least the sum of the last hops' thresholds. What it does not: a program is told a fixed amount, so a hop cannot take what its
+// predecessor gave beyond the quote; the surplus stays in the user's account of the mint in between. And a predecessor that gives less
+// than the next hop takes fails the transaction, unless the user already has the difference.
+type Swap struct {
+	User, Payer solana.PublicKey
+	Hops        []Hop
+	// Input is the most that the hops take of InputMint.
+	Input                 uint64
+	InputMint, OutputMint solana.PublicKey
+	// WrapSOL funds a wrapped SOL account from the user's lamports where SOL is the input, and closes it into his lamports at the end where it is
+	// any of the mints: all of it, not only what the swap brought.
+	WrapSOL bool
+	// Destination receives the output in place of the user's associated account. It must exist.
+	Destination solana.PublicKey
+	// Exists tells which associated token accounts need no creation.
+	Exists map[solana.PublicKey]bool
+	// Fee is taken from the output. It excludes Destination.
+	Fee *Fee
+}
+
+// Fee is a transfer of the output mint to a third party.
+type Fee struct {
+	Account solana.PublicKey
+	Amount  uint64
+}
+
+// Instructions do a Swap, in the order of the fields.
+type Instructions struct {
+	Setup, Swaps []solana.Instruction
+	// Fee and Cleanup are nil where there is nothing to do.
+	Fee, Cleanup solana.Instruction
+}
+
+// All lists the instructions in order.
+func (in Instructions) All() []solana.Instruction {
+	all := append(append([]solana.Instruction{}, in.Setup...), in.Swaps...)
+	for _, i := range []solana.Instruction{in.Fee, in.Cleanup} {
+		if i != nil {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// AssociatedTokenAddress is the user's associated account of a mint under a token program (SPL Token or Token-2022).
+func AssociatedTokenAddress(user, tokenProgram, mint solana.PublicKey) (solana.PublicKey, error) {
+	key, _, err := solana.FindProgramAddress([][]byte{user[:], tokenProgram[:], mint[:]}, solana.SPLAssociatedTokenAccountProgramID)
+	return key, err
+}
+
+// TokenAccounts are the associated accounts of the user that the hops use, by mint.
+func (s *Swap) TokenAccounts() (map[solana.PublicKey]solana.PublicKey, error) {
+	accounts := map[solana.PublicKey]solana.PublicKey{}
+	for _, h := range s.Hops {
+		info := h.Pool.Info()
+		for side, mint := range info.Mints {
+			if _, ok := accounts[mint]; ok {
+				continue
+			}
+			account, err := AssociatedTokenAddress(s.User, info.TokenPrograms[side], mint)
+			if err != nil {
+				return nil, err
+			}
+			accounts[mint] = account
+		}
+	}
+	return accounts, nil
+}
+
+// Instructions builds a swap's instructions, given the user's token accounts by mint.
+func (s *Swap) Instructions(accounts map[solana.PublicKey]solana.PublicKey) (Instructions, error) {
+	var in Instructions
+	if len(s.Hops) == 0 {
+		return in, errors.New("a swap without hops")
+	}
+	done := map[solana.PublicKey]bool{}
+	wrapped := false
+	for _, h := range s.Hops {
+		info := h.Pool.Info()
+		for side, mint := range info.Mints {
+			if done[mint] || mint == s.OutputMint && !s.Destination.IsZero() {
+				continue
+			}
+			done[mint] = true
+			wrap := s.WrapSOL && mint == solana.WrappedSol
+			wrapped = wrapped || wrap
+			if (mint != s.InputMint || wrap) && !s.Exists[accounts[mint]] {
+				in.Setup = append(in.Setup, createAssociated(s.Payer, accounts[mint], s.User, mint, info.TokenPrograms[side]))
+			}
+		}
+	}
+	if wrapped && s.InputMint == solana.WrappedSol {
+		in.Setup = append(in.Setup,
+			system.NewTransferInstruction(s.Input, s.User, accounts[solana.WrappedSol]).Build(),
+			token.NewSyncNativeInstruction(accounts[solana.WrappedSol]).Build())
+	}
+	for _, h := range s.Hops {
+		info := h.Pool.Info()
+		from, to := info.Mints[0], info.Mints[1]
+		if !h.Quote.AToB {
+			from, to = to, from
+		}
+		destination := accounts[to]
+		if to == s.OutputMint && !s.Destination.IsZero() {
+			destination = s.Destination
+		}
+		instruction, err := h.Pool.SwapInstruction(h.Quote, amm.Swap{User: s.User, Source: accounts[from], Destination: destination, Threshold: h.Threshold})
+		if err != nil {
+			return in, fmt.Errorf("swap instruction of pool %s: %w", info.Address, err)
+		}
+		in.Swaps = append(in.Swaps, instruction)
+	}
+	if s.Fee != nil {
+		in.Fee = s.feeTransfer(accounts[s.OutputMint])
+	}
+	if wrapped {
+		in.Cleanup = token.NewCloseAccountInstruction(accounts[solana.WrappedSol], s.User, s.User, nil).Build()
+	}
+	return in, nil
+}
+
+func (s *Swap) feeTransfer(source solana.PublicKey) solana.Instruction {
+	var program solana.PublicKey
+	var decimals uint8
+	for _, h := range s.Hops {
+		for side, mint := range h.Pool.Info().Mints {
+			if mint == s.OutputMint {
+				program, decimals = h.Pool.Info().TokenPrograms[side], h.Pool.Info().Decimals[side]
+			}
+		}
+	}
+	return transferChecked(program, s.Fee.Amount, decimals, source, s.OutputMint, s.Fee.Account, s.User)
+}
+
+// transferChecked is the instruction of SPL Token and, at the same place, of Token-2022: tag 12, amount u64, decimals u8. solana-go's own
+// builder is bound to one token program for the whole process.
+func transferChecked(program solana.PublicKey, amount uint64, decimals uint8, source, mint, destination, owner solana.PublicKey) solana.Instruction {
+	data := []byte{12}
+	for i := range 8 {
+		data = append(data, byte(amount>>(8*i)))
+	}
+	return solana.NewInstruction(program, solana.AccountMetaSlice{
+		solana.Meta(source).WRITE(), solana.Meta(mint), solana.Meta(destination).WRITE(), solana.Meta(owner).SIGNER(),
+	}, append(data, decimals))
+}
+
+// createAssociated is CreateIdempotent (tag 1) of the associated-token-account program; solana-go has only Create, which fails
+// where the account exists.
+func createAssociated(payer, account, owner, mint, tokenProgram solana.PublicKey) solana.Instruction {
+	return solana.NewInstruction(solana.SPLAssociatedTokenAccountProgramID, solana.AccountMetaSlice{
+		solana.Meta(payer).WRITE().SIGNER(), solana.Meta(account).WRITE(), solana.Meta(owner), solana.Meta(mint),
+		solana.Meta(solana.SystemProgramID), solana.Meta(tokenProgram),
+	}, []byte{1})
+}
+
+// Budget is what a transaction may use and pays for it.
+type Budget struct {
+	UnitLimit uint32
+	// MicroLamports is the price of one compute unit.
+	MicroLamports uint64
+}
+
+// Instructions are the compute-budget program's.
+func (b Budget) Instructions() []solana.Instruction {
+	instructions := []solana.Instruction{computebudget.NewSetComputeUnitLimitInstruction(b.UnitLimit).Build()}
+	if b.MicroLamports > 0 {
+		instructions = append(instructions, computebudget.NewSetComputeUnitPriceInstruction(b.MicroLamports).Build())
+	}
+	return instructions
+}
+
+// FeeLamports is the prioritization fee: the limit times the price, rounded up.
+func (b Budget) FeeLamports() uint64 {
+	hi, lo := bits.Mul64(uint64(b.UnitLimit), b.MicroLamports)
+	lo, carry := bits.Add64(lo, 999_999, 0)
+	if hi+carry >= 1_000_000 {
+		return math.MaxUint64
+	}
+	fee, _ := bits.Div64(hi+carry, lo, 1_000_000)
+	return fee
+}
+
+// TooLargeError means that a transaction does not fit the network's limits.
+type TooLargeError struct{ Bytes, Accounts int }
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("the transaction has %d bytes and %d accounts; %d and %d fit", e.Bytes, e.Accounts, MaxTransactionBytes, MaxLockedAccounts)
+}
+
+// Envelope is what turns instructions into a transaction.
+type Envelope struct {
+	Payer     solana.PublicKey
+	Blockhash solana.Hash
+	// Tables shorten a v0 transaction. A legacy one cannot have them.
+	Tables map[solana.PublicKey]solana.PublicKeySlice
+	Legacy bool
+}
+
+// Build makes an unsigned transaction, its signatures zero. The error is a *TooLargeError where it would not fit.
+func (e Envelope) Build(instructions []solana.Instruction) (*solana.Transaction, error) {
+	opts := []solana.TransactionOption{solana.TransactionPayer(e.Payer)}
+	if !e.Legacy && len(e.Tables) > 0 {
+		opts = append(opts, solana.TransactionAddressTables(e.Tables))
+	}
+	tx, err := solana.NewTransaction(instructions, e.Blockhash, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("compiling the transaction: %w", err)
+	}
+	if !e.Legacy {
+		tx.Message.SetVersion(solana.MessageVersionV0)
+	}
+	tx.Signatures = make([]solana.Signature, tx.Message.Header.NumRequiredSignatures)
+	data, err := tx.MarshalBinary()
+	if err != nil {
+		return nil, fmt.Errorf("encoding the transaction: %w", err)
+	}
+	accounts := len(tx.Message.AccountKeys)
+	for _, l := range tx.Message.AddressTableLookups {
+		accounts += len(l.ReadonlyIndexes) + len(l.WritableIndexes)
+	}
+	if len(data) > MaxTransactionBytes || accounts > MaxLockedAccounts {
+		return nil, &TooLargeError{len(data), accounts}
+	}
+	return tx, nil
+}
