@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ const (
 	Helm4Again Variant = "Helm 4 a second time"
 	Helm3      Variant = "Helm 3"
 	ArgoCD     Variant = "Argo CD's flags"
+	NewChart   Variant = "a new chart version" // the same, but for the version in Chart.yaml
 )
 
 // argoFlags is what Argo CD adds from the cluster it syncs to. The values are deliberately not those of any overlay: an
@@ -65,6 +67,7 @@ type Overlay struct {
 	Errors        map[Variant]error
 
 	workloads []Workload
+	schemas   *schemaSet
 }
 
 // Load reads the repository, renders its overlays in every variant, in parallel, and decodes the objects.
@@ -76,9 +79,16 @@ func Load(ctx context.Context, opts Options) (*Render, error) {
 	if err != nil {
 		return nil, err
 	}
+	names := opts.Overlays
+	if len(names) == 0 {
+		names = src.OverlayNames()
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("there is no overlay under %s", filepath.Join(opts.Root, "environments"))
+	}
 	tools := cmp.Or(opts.Tools, opts.Root)
 	helm := map[Variant]string{}
-	for variant, name := range map[Variant]string{Helm4: "helm4", Helm4Again: "helm4", Helm3: "helm3", ArgoCD: "helm4"} {
+	for variant, name := range map[Variant]string{Helm4: "helm4", Helm4Again: "helm4", Helm3: "helm3", ArgoCD: "helm4", NewChart: "helm4"} {
 		path, err := filepath.Abs(filepath.Join(tools, "build", "bin", name))
 		if err != nil {
 			return nil, err
@@ -87,10 +97,6 @@ func Load(ctx context.Context, opts Options) (*Render, error) {
 			return nil, fmt.Errorf("looking for a Helm: %w; run `make tools` first", err)
 		}
 		helm[variant] = path
-	}
-	names := opts.Overlays
-	if len(names) == 0 {
-		names = src.OverlayNames()
 	}
 
 	r := &Render{Source: src, Argo: newOverlay(src, "argocd", "argocd")}
@@ -116,6 +122,7 @@ func Load(ctx context.Context, opts Options) (*Render, error) {
 		return nil, err
 	}
 	for _, o := range r.all() {
+		o.schemas = schemas
 		o.Objects = decode(o.Output[Helm4], schemas)
 		o.workloads = workloads(o.Objects)
 		o.Provided = readProvided(src, o)
@@ -133,6 +140,14 @@ func newOverlay(src *Source, name, dir string) *Overlay {
 // render fills in every overlay's output.
 func (r *Render) render(ctx context.Context, helm map[Variant]string) error {
 	prepare()
+	bumped, err := os.MkdirTemp("", "harness-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(bumped)
+	if err := copyWithNewCharts(bumped, r.Source); err != nil {
+		return fmt.Errorf("copying the charts: %w", err)
+	}
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -146,8 +161,12 @@ func (r *Render) render(ctx context.Context, helm map[Variant]string) error {
 				if variant == ArgoCD {
 					config.KubeVersion, config.ApiVersions = argoFlags.KubeVersion, argoFlags.ApiVersions
 				}
+				root := r.Root
+				if variant == NewChart {
+					root = bumped
+				}
 				disk := &recorder{FileSystem: filesys.MakeFsOnDisk()}
-				output, err := build(disk, filepath.Join(r.Root, o.Dir), config)
+				output, err := build(disk, filepath.Join(root, o.Dir), config)
 
 				mu.Lock()
 				defer mu.Unlock()
@@ -178,6 +197,30 @@ func build(disk filesys.FileSystem, dir string, helm types.HelmConfig) ([]byte, 
 		return nil, err
 	}
 	return resources.AsYaml()
+}
+
+// chartVersion is the line of Chart.yaml that a release changes.
+var chartVersion = regexp.MustCompile(`(?m)^version:.*$`)
+
+// copyWithNewCharts copies what is deployed and gives every chart another version.
+func copyWithNewCharts(to string, src *Source) error {
+	for _, file := range src.Files {
+		data, err := src.Read(file)
+		if err != nil {
+			return err
+		}
+		if filepath.Base(file) == "Chart.yaml" {
+			data = chartVersion.ReplaceAll(data, []byte("version: 99.99.99"))
+		}
+		path := filepath.Join(to, filepath.FromSlash(file))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Rendered reports whether there is something to judge.
@@ -249,18 +292,20 @@ var renderRules = []Rule{{
 	Name:   "renders",
 	Reason: "an overlay that does not build cannot be synced, and hides every other fault",
 	Fix:    "run `kustomize build --enable-helm` on the overlay and follow its message",
-	Check: inEachRender(func(o *Overlay) []Finding {
-		if err := o.Errors[Helm4]; err != nil {
-			return []Finding{{Object: o.File, Problem: buildProblem(err)}}
-		}
-		var all []Finding
-		for _, variant := range []Variant{Helm4Again, Helm3, ArgoCD} {
-			if err := o.Errors[variant]; err != nil {
-				all = append(all, Finding{Object: o.File, Problem: fmt.Sprintf("renders with Helm 4 but not with %s: %s", variant, buildProblem(err))})
+	Check: func(r *Render) []Finding {
+		return inEach(r.all(), func(o *Overlay) []Finding {
+			if err := o.Errors[Helm4]; err != nil {
+				return []Finding{{Object: o.File, Problem: explainValues(r.Source, buildProblem(err))}}
 			}
-		}
-		return all
-	}),
+			var all []Finding
+			for _, variant := range []Variant{Helm4Again, Helm3, ArgoCD, NewChart} {
+				if err := o.Errors[variant]; err != nil {
+					all = append(all, Finding{Object: o.File, Problem: fmt.Sprintf("renders with Helm 4 but not with %s: %s", variant, buildProblem(err))})
+				}
+			}
+			return all
+		})
+	},
 }, {
 	Name:   "same-twice",
 	Reason: "output that changes on its own restarts pods at every sync and makes a reviewed diff worthless",
@@ -276,7 +321,30 @@ var renderRules = []Rule{{
 	Reason: "Argo CD passes its cluster's version and API list to Helm, so the reviewed render is not the synced one",
 	Fix:    "state kubeVersion and apiVersions in the overlay's helmCharts entry and do not ask for .Capabilities",
 	Check:  equal(ArgoCD),
+}, {
+	Name:   "quiet-upgrade",
+	Reason: "every pod restarts although only the chart's version changed",
+	Fix:    "keep the chart's version out of pod templates, and checksums over data, not over whole objects",
+	Check:  inEachOverlay(checkQuietUpgrade),
 }}
+
+// checkQuietUpgrade compares the pods with those of the same chart under another version.
+func checkQuietUpgrade(o *Overlay) []Finding {
+	if o.Output[NewChart] == nil {
+		return nil // renders says so
+	}
+	var all []Finding
+	after := map[string]Workload{}
+	for _, w := range workloads(decode(o.Output[NewChart], o.schemas)) {
+		after[w.ID()] = w
+	}
+	for _, w := range o.workloads {
+		for _, d := range differences(w.template(), after[w.ID()].template()) {
+			all = append(all, Finding{Object: w.ID(), Field: join(w.At, d.path), Problem: "changes with the chart's version"})
+		}
+	}
+	return all
+}
 
 // equal compares a variant with the plain Helm 4 render. Output that changes by itself is compared with nothing else.
 func equal(variant Variant) func(*Render) []Finding {

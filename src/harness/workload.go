@@ -2,11 +2,13 @@ package harness
 
 import (
 	"iter"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
@@ -46,6 +48,15 @@ func workloads(list []Object) []Workload {
 		all = append(all, w)
 	}
 	return all
+}
+
+// template is the pod template as it is written.
+func (w Workload) template() map[string]any {
+	if w.At == "" {
+		return w.Object.Object
+	}
+	found, _, _ := unstructured.NestedMap(w.Object.Object, strings.Split(w.At, ".")...)
+	return found
 }
 
 // Field is the path of a field of the pod spec, from the root of the object.

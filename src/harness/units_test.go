@@ -1,0 +1,164 @@
+package harness
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+func TestLoadSaysWhatToDo(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		opts Options
+		want string
+	}{
+		{"tools are missing", Options{Root: "testdata/good", Tools: t.TempDir()}, "run `make tools`"},
+		{"no such overlay", Options{Root: "testdata/good", Tools: repository, Overlays: []string{"moon"}}, `no overlay "moon"; there are chart, plain`},
+		{"not a repository", Options{Root: t.TempDir(), Tools: repository}, "no overlay under "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := Load(t.Context(), tt.opts); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v does not say %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestNothingIsRenderedFromAnUnsafeTree(t *testing.T) {
+	root := t.TempDir()
+	if err := os.CopyFS(root, os.DirFS("testdata/good")); err != nil {
+		t.Fatal(err)
+	}
+	// A link anywhere stops every overlay: which chart a template would print it through is not known beforehand.
+	if err := os.Symlink("/etc/hostname", filepath.Join(root, "charts/shop/host")); err != nil {
+		t.Fatal(err)
+	}
+	r, _ := judge(t, root)
+	for _, o := range r.all() {
+		if len(o.Output) > 0 || len(o.Errors) > 0 {
+			t.Errorf("%s was rendered", o.Name)
+		}
+	}
+}
+
+func TestSuggestionOffersOnlyCloseNames(t *testing.T) {
+	known := []string{"replicaCount", "resources", "image"}
+	for name, want := range map[string]string{
+		"replicaCuont": `; did you mean "replicaCount"?`,
+		"resource":     `; did you mean "resources"?`,
+		"Image":        `; did you mean "image"?`,
+		"tolerations":  "",
+		"x":            "",
+	} {
+		if got := suggestion(name, known); got != want {
+			t.Errorf("suggestion(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestValueNamesFollowsReferences(t *testing.T) {
+	root := t.TempDir()
+	schema := `{"properties": {"a": {"$ref": "#/$defs/a"}, "self": {"$ref": "#"}},
+		"$defs": {"a": {"allOf": [{"properties": {"x": {}}}, {"properties": {"y/z": {"items": {"properties": {"deep": {}}}}}}]}}}`
+	if err := os.WriteFile(filepath.Join(root, "values.schema.json"), []byte(schema), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	src := &Source{Root: root, Charts: []Chart{{Dir: ".", Name: "c"}}}
+	for pointer, want := range map[string][]string{
+		"":            {"a", "self"},
+		"/a":          {"x", "y/z"},
+		"/a/y~1z/0":   {"deep"},
+		"/self/self":  {"a", "self"},
+		"/a/nowhere":  nil,
+		"/nowhere/at": nil,
+	} {
+		if diff := cmp.Diff(want, valueNames(src, "c", pointer)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", pointer, diff)
+		}
+	}
+}
+
+func TestDifferencesNameTheField(t *testing.T) {
+	container := func(name, image string) any { return map[string]any{"name": name, "image": image} }
+	before := map[string]any{
+		"containers": []any{container("a", "a:1"), container("b", "b:1")},
+		"args":       []any{"x", "y"},
+		"gone":       true,
+	}
+	after := map[string]any{
+		"containers": []any{container("b", "b:2"), container("a", "a:1")}, // order is no difference
+		"args":       []any{"x", "z"},
+		"new":        "value",
+	}
+	want := []difference{{"args[1]", "y", "z"}, {"containers[b].image", "b:1", "b:2"}, {"gone", true, nil}, {"new", nil, "value"}}
+	if diff := cmp.Diff(want, differences(before, after), cmp.AllowUnexported(difference{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestInClusterNames(t *testing.T) {
+	for host, want := range map[string]string{
+		"store":                              "store in shop",
+		"store.shop":                         "store in shop",
+		"store.shop.svc":                     "store in shop",
+		"store.other.svc.cluster.local":      "store in other",
+		"store.shop.svc.cluster.local.":      "store in shop",
+		"api.jup.ag":                         "",
+		"example.com":                        "", // two parts, and no namespace of ours
+		"web-0.store.shop.svc.cluster.local": "", // one pod of a headless Service
+	} {
+		got := ""
+		if service, namespace, ok := (address{host: host}).inCluster("shop"); ok {
+			got = service + " in " + namespace
+		}
+		if got != want {
+			t.Errorf("%s is %q, want %q", host, got, want)
+		}
+	}
+}
+
+func TestPolicyPortsCoverConnections(t *testing.T) {
+	udp, end := corev1.ProtocolUDP, int32(8090)
+	number, name := intstr.FromInt32(8080), intstr.FromString("http")
+	http := port{corev1.ProtocolTCP, 8080, "http"}
+	for _, tt := range []struct {
+		name    string
+		allowed networkingv1.NetworkPolicyPort
+		p       port
+		want    bool
+	}{
+		{"any port", networkingv1.NetworkPolicyPort{}, http, true},
+		{"its number", networkingv1.NetworkPolicyPort{Port: &number}, http, true},
+		{"its name", networkingv1.NetworkPolicyPort{Port: &name}, http, true},
+		{"another protocol", networkingv1.NetworkPolicyPort{Port: &number, Protocol: &udp}, http, false},
+		{"another name", networkingv1.NetworkPolicyPort{Port: &name}, port{corev1.ProtocolTCP, 8080, "web"}, false},
+		{"inside a range", networkingv1.NetworkPolicyPort{Port: &number, EndPort: &end}, port{corev1.ProtocolTCP, 8085, ""}, true},
+		{"above a range", networkingv1.NetworkPolicyPort{Port: &number, EndPort: &end}, port{corev1.ProtocolTCP, 8091, ""}, false},
+	} {
+		if got := tt.p.opens(tt.allowed); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestRandomTellsSecretsFromNames(t *testing.T) {
+	for value, want := range map[string]bool{
+		"4f9a1c7e2b8d4e6fa05b":                true,
+		"mJ8xQ2vL9pRt4WzK":                    true,
+		"jupiter-dex-integration":             false,
+		"redis-password":                      false,
+		"/run/secrets/jupiter-dex/api-key":    false,
+		"2026-01-01-2026-02-02":               false,
+		"00000000000000000000000000000000abc": false,
+	} {
+		if got := random(value); got != want {
+			t.Errorf("random(%q) = %v, want %v", value, got, want)
+		}
+	}
+}
