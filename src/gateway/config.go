@@ -34,6 +34,7 @@ type Config struct {
 
 	Breaker   BreakerConfig
 	RateLimit RateLimitConfig
+	Budget    BudgetConfig
 
 	// ClientKeys are the keys that clients may have, hashed: see keyring for the format. Empty: clients are told apart by
 	// address alone, and whatever key they send is ignored.
@@ -82,6 +83,9 @@ func (c Config) Validate() error {
 	limit := quota{c.RateLimit.RequestsPerMinute, c.RateLimit.BurstSize}
 	if err := limit.check(); err != nil {
 		check(false, "RATE_LIMIT_REQUESTS_PER_MINUTE, RATE_LIMIT_BURST_SIZE: %w", err)
+	}
+	if err := c.Budget.validate(); err != nil {
+		errs = append(errs, err)
 	}
 	check(c.RateLimit.Replicas > 0, "RATE_LIMIT_REPLICAS must be at least 1")
 	if _, err := c.RateLimit.parseRouteQuotas(); err != nil {

@@ -51,7 +51,11 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 		if g.limits, err = newLimits(cfg.RateLimit, shared, p.Registry); err != nil {
 			return err
 		}
-		service.Background = append(service.Background, shared.Run)
+	}
+	service.Background = append(service.Background, shared.Run)
+	if g.jupiter != nil {
+		g.jupiter.budget = newBudget(cfg.Budget, shared, p.Registry)
+		service.Background = append(service.Background, g.jupiter.budget.Run)
 	}
 	if service.Handler, err = g.handler(); err != nil {
 		return err

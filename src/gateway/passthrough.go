@@ -5,12 +5,13 @@ import (
 	"net/url"
 
 	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/ratelimit"
 )
 
 // labels serves GET /program-id-to-label.
 func (g *gateway) labels(w http.ResponseWriter, r *http.Request) {
 	a, err := g.swaps.fetch(r.Context(), &call{
-		endpoint: endpointLabels, method: http.MethodGet, path: endpointLabels, query: r.URL.RawQuery, header: upstreamHeader(r),
+		endpoint: endpointLabels, method: http.MethodGet, path: endpointLabels, query: r.URL.RawQuery, header: upstreamHeader(r), priority: ratelimit.Price,
 	})
 	respond(w, a, err)
 }
@@ -23,9 +24,13 @@ func (g *gateway) passThrough(endpoint string) http.HandlerFunc {
 				"%s is Jupiter's alone, and Jupiter does not serve %s", r.URL.Path, g.cfg.Network))
 			return
 		}
-		c := &call{endpoint: endpoint, method: http.MethodGet, path: (&url.URL{Path: r.URL.Path}).EscapedPath(), query: r.URL.RawQuery}
+		c := &call{endpoint: endpoint, method: http.MethodGet, path: (&url.URL{Path: r.URL.Path}).EscapedPath(), query: r.URL.RawQuery, priority: ratelimit.Quote}
+		if endpoint == endpointTokens {
+			c.priority = ratelimit.Price
+		}
 		if r.Method == http.MethodPost {
-			c.method = http.MethodPost
+			c.method, c.priority = http.MethodPost, ratelimit.Swap
+			c.unmetered = c.path == "/swap/v2/execute" // has a bucket of its own
 			var err error
 			if c.body, err = readBody(w, r); err != nil {
 				jupiter.WriteError(w, err)

@@ -9,6 +9,7 @@ import (
 
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/platform"
+	"jupiter-dex-integration/src/ratelimit"
 )
 
 // degradedHeader names what an answer had to do without.
@@ -35,7 +36,7 @@ func (g *gateway) price(w http.ResponseWriter, r *http.Request) {
 	ask := func(u *upstream, ids []string) (*answer, error) {
 		query["ids"] = []string{strings.Join(ids, ",")}
 		return u.fetch(r.Context(), &call{
-			endpoint: endpointPrice, method: http.MethodGet, path: "/price/v3", query: query.Encode(), header: upstreamHeader(r),
+			endpoint: endpointPrice, method: http.MethodGet, path: "/price/v3", query: query.Encode(), header: upstreamHeader(r), priority: ratelimit.Price,
 		})
 	}
 	a, err := g.prices(r.Context(), ids, ask)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/ratelimit"
 )
 
 // quote serves GET /quote. Only what no upstream can answer is refused here; unknown parameters go on.
@@ -21,7 +22,7 @@ func (g *gateway) quote(w http.ResponseWriter, r *http.Request) {
 	}
 	a, err := g.swaps.fetch(r.Context(), &call{
 		endpoint: endpointQuote, method: http.MethodGet, path: endpointQuote,
-		query: normaliseQuote(query).Encode(), header: upstreamHeader(r),
+		query: normaliseQuote(query).Encode(), header: upstreamHeader(r), priority: ratelimit.Quote,
 	})
 	respond(w, a, err)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/gagliardetto/solana-go"
 
 	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/ratelimit"
 )
 
 const (
@@ -32,7 +33,7 @@ func (g *gateway) swap(endpoint string) http.HandlerFunc {
 			return
 		}
 		a, err := g.swaps.fetch(r.Context(), &call{
-			endpoint: endpoint, method: http.MethodPost, path: endpoint, query: r.URL.RawQuery, header: jsonHeader(r), body: body,
+			endpoint: endpoint, method: http.MethodPost, path: endpoint, query: r.URL.RawQuery, header: jsonHeader(r), body: body, priority: ratelimit.Swap,
 		})
 		respond(w, a, err)
 	}

@@ -11,8 +11,11 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
+
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/platform"
+	"jupiter-dex-integration/src/ratelimit"
 )
 
 // Endpoints are what breakers, limits and metrics tell apart.
@@ -40,6 +43,9 @@ type call struct {
 	query    string
 	header   http.Header
 	body     []byte
+	priority ratelimit.Priority
+	// unmetered calls are not counted in the quota that the others share.
+	unmetered bool
 }
 
 // answer is what an upstream said, whatever the status.
@@ -83,6 +89,7 @@ type upstream struct {
 	client   *jupiter.Client
 	timeout  time.Duration
 	breakers map[string]*breaker // by endpoint; nil: no breakers
+	budget   *budget             // nil: the upstream sets no quota
 	metrics  *metrics
 	log      *slog.Logger
 }
@@ -90,10 +97,17 @@ type upstream struct {
 // fetch sends c and returns the answer, which the caller must write or close. An error is a *jupiter.Error, or the cause
 // of ctx's end.
 func (u *upstream) fetch(ctx context.Context, c *call) (*answer, error) {
-	if u.breakers == nil {
+	b := u.breakers[c.endpoint]
+	// An open breaker refuses below; the quota is for calls that are made.
+	if u.budget != nil && !c.unmetered && (b == nil || b.State() != gobreaker.StateOpen) {
+		if err := u.budget.wait(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	if b == nil {
 		return u.roundTrip(ctx, c)
 	}
-	return u.breakers[c.endpoint].do(u.name, func() (*answer, error) { return u.roundTrip(ctx, c) })
+	return b.do(u.name, func() (*answer, error) { return u.roundTrip(ctx, c) })
 }
 
 func (u *upstream) roundTrip(ctx context.Context, c *call) (*answer, error) {
@@ -101,6 +115,9 @@ func (u *upstream) roundTrip(ctx context.Context, c *call) (*answer, error) {
 	a, err := u.exchange(ctx, c)
 	u.metrics.upstreamLatency.WithLabelValues(u.name, c.endpoint, outcome(a, err)).Observe(time.Since(start).Seconds())
 	if err == nil {
+		if u.budget != nil && !c.unmetered {
+			u.budget.observe(ctx, a)
+		}
 		return a, nil
 	}
 	if ctx.Err() != nil {

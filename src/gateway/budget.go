@@ -1,0 +1,107 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/ratelimit"
+)
+
+// plans are Jupiter's, in requests per minute of the whole organisation.
+var plans = map[string]int64{"keyless": 30, "free": 60, "developer": 600, "launch": 3000, "pro": 9000}
+
+// BudgetConfig is the quota that Jupiter gives the organisation, for all replicas together.
+type BudgetConfig struct {
+	// Plan and RequestsPerMinute say the same, one of them at most is set. With neither, calls are slowed down only by what
+	// Jupiter's answers say of its limit.
+	Plan              string `env:"JUPITER_PLAN"`
+	RequestsPerMinute int64  `env:"JUPITER_REQUESTS_PER_MINUTE"`
+	// QueueTimeout and QueueSize bound the wait of what is beyond the quota at the moment.
+	QueueTimeout time.Duration `env:"JUPITER_QUEUE_TIMEOUT" envDefault:"2s"`
+	QueueSize    int           `env:"JUPITER_QUEUE_SIZE" envDefault:"1000"`
+}
+
+func (c BudgetConfig) validate() error {
+	var errs []error
+	if _, ok := plans[c.Plan]; c.Plan != "" && !ok {
+		errs = append(errs, fmt.Errorf("JUPITER_PLAN must be keyless, free, developer, launch or pro, not %q", c.Plan))
+	}
+	if c.Plan != "" && c.RequestsPerMinute != 0 {
+		errs = append(errs, errors.New("JUPITER_PLAN and JUPITER_REQUESTS_PER_MINUTE are both set: set one"))
+	}
+	if c.RequestsPerMinute < 0 || c.RequestsPerMinute > 60e6 {
+		errs = append(errs, fmt.Errorf("JUPITER_REQUESTS_PER_MINUTE must be from 1 to 60000000, or 0 for not known, not %d", c.RequestsPerMinute))
+	}
+	if c.QueueTimeout < 0 || c.QueueTimeout > maxUpstreamTimeout {
+		errs = append(errs, fmt.Errorf("JUPITER_QUEUE_TIMEOUT must be from 0 to %v, not %v", maxUpstreamTimeout, c.QueueTimeout))
+	}
+	if c.QueueSize < 0 {
+		errs = append(errs, fmt.Errorf("JUPITER_QUEUE_SIZE must not be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// budget is the organisation's quota at one upstream.
+type budget struct {
+	*ratelimit.Budget
+	waited  *prometheus.HistogramVec
+	refused *prometheus.CounterVec
+	left    atomic.Int64
+}
+
+func newBudget(cfg BudgetConfig, shared *ratelimit.Shared, reg prometheus.Registerer) *budget {
+	perMinute := max(cfg.RequestsPerMinute, plans[cfg.Plan])
+	b := &budget{
+		Budget: ratelimit.NewBudget(shared, "upstream:jupiter", ratelimit.BudgetConfig{PerMinute: perMinute, MaxWait: cfg.QueueTimeout, MaxQueue: cfg.QueueSize}),
+		waited: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "jupiter_upstream_budget_wait_seconds",
+			Help: "Time that calls waited for the organisation's quota.", Buckets: []float64{.001, .01, .05, .1, .25, .5, 1, 2, 5, 10}}, []string{"endpoint"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jupiter_upstream_budget_refused_total",
+			Help: "Requests answered 429 because the organisation's quota did not reach for them in time."}, []string{"endpoint"}),
+	}
+	b.left.Store(-1)
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	reg.MustRegister(b.waited, b.refused,
+		gauge("jupiter_upstream_budget_per_minute", "The organisation's quota; 0 if it is not configured.", func() float64 { return float64(perMinute) }),
+		gauge("jupiter_upstream_budget_remaining", "What Jupiter last said is left in its window; -1 if it has not said.", func() float64 { return float64(b.left.Load()) }),
+		gauge("jupiter_upstream_budget_queue", "Requests that wait for the quota.", func() float64 { return float64(b.Queued()) }))
+	return b
+}
+
+// wait returns once c may be sent.
+func (b *budget) wait(ctx context.Context, c *call) error {
+	start := time.Now()
+	err := b.Wait(ctx, c.priority)
+	var exhausted *ratelimit.Exhausted
+	if errors.As(err, &exhausted) {
+		b.refused.WithLabelValues(c.endpoint).Inc()
+		e := jupiter.Errorf(http.StatusTooManyRequests, jupiter.CodeTooManyRequests, "the quota at Jupiter is used up for the moment")
+		e.RetryAfter = exhausted.RetryAfter
+		return e
+	}
+	b.waited.WithLabelValues(c.endpoint).Observe(time.Since(start).Seconds())
+	return err
+}
+
+// observe learns from the header of Jupiter's answer, in which others who use the quota show too.
+func (b *budget) observe(ctx context.Context, a *answer) {
+	left, err := strconv.ParseInt(a.header.Get(headerRemaining), 10, 64)
+	if err == nil {
+		b.left.Store(max(left, 0))
+	}
+	switch {
+	case a.status == http.StatusTooManyRequests:
+		b.Observe(ctx, max(time.Second, jupiter.RetryAfter(a.header, time.Now())))
+	case err == nil && left <= 0:
+		b.Observe(ctx, jupiter.RetryAfter(a.header, time.Now()))
+	}
+}
