@@ -1,5 +1,3 @@
-// Package stableswap is the geometry of the two-token stable-swap invariant, which several programs approximate in integers, each with
-// its own rounding. It serves ranking and display only.
 package stableswap
 
 // SpotPrice is the marginal output per input, in base units, of a pool with reserves x and y, the input's first. ann is the
