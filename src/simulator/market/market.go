@@ -303,8 +303,11 @@ func (m *Market) BlockhashValid(s *Snapshot, hash solana.Hash) bool {
 func (m *Market) PriorityFee(slot uint64, accounts []solana.PublicKey) uint64 {
 	var fee uint64
 	for _, key := range accounts {
+		if !slices.Contains(m.pools, key) {
+			continue
+		}
 		d := m.digest("priority fee", slot, key[:])
-		if n := binary.LittleEndian.Uint64(d[:]); n%4 != 0 && slices.Contains(m.pools, key) {
+		if n := binary.LittleEndian.Uint64(d[:]); n%4 != 0 {
 			fee = max(fee, 1_000+n%50_000)
 		}
 	}
