@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"jupiter-dex-integration/src/backup"
+	"jupiter-dex-integration/src/gateway"
 	"jupiter-dex-integration/src/oracle"
 	"jupiter-dex-integration/src/platform"
 )
@@ -34,6 +35,7 @@ var configRules = []Rule{{
 // programs are the binaries of this repository by the last part of their image's name, each with its commands' check of
 // an environment. A container that gives no command gets the first.
 var programs = map[string][]command{
+	"api-gateway":  {takes[gateway.Config]("serve")},
 	"price-oracle": {takes[oracle.Config]("serve"), takes[oracle.UpdateConfig]("update")},
 	"backup":       {takes[backup.RunConfig]("run"), takes[backup.RestoreConfig]("restore"), takes[backup.VerifyConfig]("verify")},
 }
