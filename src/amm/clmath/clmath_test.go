@@ -106,6 +106,22 @@ func TestPricesEqualTheirDefinition(t *testing.T) {
 	}
 }
 
+func TestWorthEqualsItsDefinition(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	one := new(big.Int).Lsh(big.NewInt(1), 64)
+	for range 100_000 {
+		amount, price, up := random(r), randomWide(r, 128), r.IntN(2) == 0
+		times := div(new(big.Int).Mul(u64(amount), price.big()), one, up)
+		if got, ok := TimesPrice(amount, price, up); ok != times.IsUint64() || ok && got != times.Uint64() {
+			t.Fatalf("%d * %v, up %v: %d, %v, want %s", amount, price, up, got, ok, times)
+		}
+		over := div(new(big.Int).Mul(u64(amount), one), price.big(), up)
+		if got, ok := OverPrice(amount, price, up); ok != over.IsUint64() || ok && got != over.Uint64() {
+			t.Fatalf("%d / %v, up %v: %d, %v, want %s", amount, price, up, got, ok, over)
+		}
+	}
+}
+
 func TestQuotientsAtTheLimits(t *testing.T) {
 	edges := []uint64{0, 1, 2, 1 << 31, 1<<32 - 1, 1 << 32, 1<<63 - 1, 1 << 63, 1<<63 + 1, math.MaxUint64 - 1, math.MaxUint64}
 	r := rand.New(rand.NewPCG(5, 6))
@@ -140,7 +156,7 @@ func TestQuotientsAtTheLimits(t *testing.T) {
 			continue
 		}
 		want, rest = new(big.Int).QuoRem(x.big(), y.big(), new(big.Int))
-		if q, inexact := x.quo(y); q.big().Cmp(want) != 0 || inexact != (rest.Sign() != 0) {
+		if q, inexact := x.Quo(y); q.big().Cmp(want) != 0 || inexact != (rest.Sign() != 0) {
 			t.Fatalf("%v / %v = %v, %v, want %x rest %x", x, y, q, inexact, want, rest)
 		}
 		product := new(big.Int).Mul(x.big(), y.big())

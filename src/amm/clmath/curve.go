@@ -94,7 +94,7 @@ func priceFromB(price, liquidity Uint128, amount uint64, add bool) (Uint128, boo
 	if liquidity.IsZero() {
 		return Uint128{}, false
 	}
-	delta, inexact := Uint128{amount, 0}.quo(liquidity)
+	delta, inexact := Uint128{amount, 0}.Quo(liquidity)
 	if add {
 		return price.Add(delta)
 	}
@@ -102,4 +102,18 @@ func priceFromB(price, liquidity Uint128, amount uint64, add bool) (Uint128, boo
 		delta, _ = delta.Add(Uint128{0, 1})
 	}
 	return price.Sub(delta)
+}
+
+// TimesPrice is amount * price / 2^64: what an amount is worth at a price that is no square root, rounded up if asked, and whether that fits.
+func TimesPrice(amount uint64, price Uint128, up bool) (uint64, bool) {
+	return price.mul(Uint128{0, amount}).amountB(up)
+}
+
+// OverPrice is amount * 2^64 / price, rounded up if asked, and whether that fits. price must not be 0.
+func OverPrice(amount uint64, price Uint128, up bool) (uint64, bool) {
+	q, inexact := Uint128{amount, 0}.Quo(price)
+	if up && inexact {
+		q, _ = q.Add(Uint128{0, 1})
+	}
+	return q.Lo, q.Hi == 0
 }

@@ -141,8 +141,8 @@ func div128(n, d uint192) (q Uint128, inexact, ok bool) {
 	return q, r.w0|r.w1|r.w2 != 0, true
 }
 
-// quo is floor(x / y) and whether that leaves a remainder; y must not be 0.
-func (x Uint128) quo(y Uint128) (q Uint128, inexact bool) {
+// Quo is floor(x / y) and whether that leaves a remainder; y must not be 0.
+func (x Uint128) Quo(y Uint128) (q Uint128, inexact bool) {
 	if y.Hi == 0 {
 		q.Hi = x.Hi / y.Lo
 		var r uint64
