@@ -11,6 +11,7 @@ import (
 	"github.com/gagliardetto/solana-go"
 
 	"jupiter-dex-integration/src/oracle/aggregate"
+	"jupiter-dex-integration/src/oracle/pyth"
 	"jupiter-dex-integration/src/platform"
 )
 
@@ -30,6 +31,16 @@ type UpdateConfig struct {
 	// Pegs are MINT=USD of tokens that should not move. Their prices are degraded beyond 50 bps; the source peg assumes them
 	// where no other source has a price.
 	Pegs []string `env:"PRICE_PEGS"`
+	// SolanaRPCURLs are the nodes that the source pyth reads, and mints' decimals where no other source knows them.
+	SolanaRPCURLs []string        `env:"SOLANA_RPC_URL"`
+	SolanaRPCAuth platform.Secret `env:"SOLANA_RPC_AUTH"`
+	// PythFeeds are MINT=ACCOUNT or MINT=ACCOUNT:FEEDID, PythPrograms the owners that the accounts may have.
+	PythFeeds    []string `env:"PRICE_PYTH_FEEDS"`
+	PythPrograms []string `env:"PRICE_PYTH_PROGRAMS"`
+	// RouteOptimizerURL is asked by the source optimizer to trade QuoteSizes, in US dollars, of QuoteMint.
+	RouteOptimizerURL string    `env:"ROUTE_OPTIMIZER_URL"`
+	QuoteMint         string    `env:"PRICE_QUOTE_MINT" envDefault:"EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"`
+	QuoteSizes        []float64 `env:"PRICE_QUOTE_SIZES" envDefault:"100,1000,10000"`
 	// UpdateInterval is the age at which prices are fetched anew, by whichever replica or job finds it first.
 	UpdateInterval time.Duration `env:"UPDATE_INTERVAL" envDefault:"5m"`
 }
@@ -83,13 +94,63 @@ func (c UpdateConfig) Validate() error {
 	if _, err := c.pegs(); err != nil {
 		errs = append(errs, err)
 	}
+	if slices.Contains(c.Sources, "pyth") {
+		errs = append(errs, c.validatePyth()...)
+	}
+	if slices.Contains(c.Sources, "optimizer") {
+		errs = append(errs, c.validateOptimizer()...)
+	}
 	if c.UpdateInterval < minUpdateInterval || c.UpdateInterval > maxUpdateInterval {
 		errs = append(errs, fmt.Errorf("UPDATE_INTERVAL: %v is not between %v and %v", c.UpdateInterval, minUpdateInterval, maxUpdateInterval))
 	}
 	return errors.Join(errs...)
 }
 
-var knownSources = []string{"jupiter", "peg"}
+var knownSources = []string{"jupiter", "optimizer", "pyth", "peg"}
+
+func (c UpdateConfig) validatePyth() []error {
+	var errs []error
+	if len(c.SolanaRPCURLs) == 0 {
+		errs = append(errs, errors.New("SOLANA_RPC_URL is empty: the source pyth reads its accounts there"))
+	}
+	if feeds, err := parseFeeds(c.PythFeeds); err != nil {
+		errs = append(errs, err)
+	} else if len(feeds) == 0 {
+		errs = append(errs, errors.New("PRICE_PYTH_FEEDS is empty: list MINT=ACCOUNT for the source pyth"))
+	}
+	if _, err := c.pythPrograms(); err != nil {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+func (c UpdateConfig) pythPrograms() ([]solana.PublicKey, error) {
+	if len(c.PythPrograms) == 0 {
+		return pyth.Programs, nil
+	}
+	programs := make([]solana.PublicKey, len(c.PythPrograms))
+	for i, text := range c.PythPrograms {
+		var err error
+		if programs[i], err = solana.PublicKeyFromBase58(text); err != nil {
+			return nil, fmt.Errorf("PRICE_PYTH_PROGRAMS: %q is not a base58 public key of 32 bytes", text)
+		}
+	}
+	return programs, nil
+}
+
+func (c UpdateConfig) validateOptimizer() []error {
+	var errs []error
+	if c.RouteOptimizerURL == "" {
+		errs = append(errs, errors.New("ROUTE_OPTIMIZER_URL is empty: the source optimizer asks there"))
+	}
+	if pegs, err := c.pegs(); err == nil && pegs[c.QuoteMint] == 0 && !slices.Contains(c.Tokens, c.QuoteMint) {
+		errs = append(errs, fmt.Errorf("PRICE_QUOTE_MINT: %q is neither in PRICE_TOKENS nor in PRICE_PEGS: what it is worth would not be known", c.QuoteMint))
+	}
+	if len(c.QuoteSizes) == 0 || slices.ContainsFunc(c.QuoteSizes, func(usd float64) bool { return !(usd >= 1 && usd <= 1e7) }) {
+		errs = append(errs, errors.New("PRICE_QUOTE_SIZES must be amounts from 1 to 10000000 US dollars"))
+	}
+	return errs
+}
 
 func (c UpdateConfig) pegs() (map[string]float64, error) {
 	pegs := make(map[string]float64, len(c.Pegs))

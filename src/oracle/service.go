@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"jupiter-dex-integration/src/chain"
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/platform"
 )
@@ -65,6 +66,15 @@ func newUpdater(cfg UpdateConfig, p *platform.Process) (*updater, func() error, 
 
 // sources makes the sources that the configuration lists, in its order.
 func (c UpdateConfig) sources(u *updater) ([]source, error) {
+	known := &decimals{book: u.book, read: map[string]uint8{}}
+	var accounts accountReader
+	if len(c.SolanaRPCURLs) > 0 {
+		endpoints, err := chain.NewEndpoints(c.SolanaRPCURLs, c.SolanaRPCAuth.Value)
+		if err != nil {
+			return nil, fmt.Errorf("SOLANA_RPC_URL: %w", err)
+		}
+		accounts, known.accounts = endpoints, endpoints
+	}
 	var all []source
 	for _, name := range c.Sources {
 		switch name {
@@ -74,6 +84,22 @@ func (c UpdateConfig) sources(u *updater) ([]source, error) {
 				return nil, fmt.Errorf("JUPITER_API_URL: %w", err)
 			}
 			all = append(all, &jupiterSource{client, u.metrics, u.clock.now})
+		case "optimizer":
+			client, err := jupiter.NewClient(c.RouteOptimizerURL, nil, jupiter.NewTransport())
+			if err != nil {
+				return nil, fmt.Errorf("ROUTE_OPTIMIZER_URL: %w", err)
+			}
+			all = append(all, &optimizerSource{client, c.QuoteMint, c.QuoteSizes, u.book, u.rules, known, u.metrics, u.clock.now})
+		case "pyth":
+			feeds, err := parseFeeds(c.PythFeeds)
+			if err != nil {
+				return nil, err
+			}
+			programs, err := c.pythPrograms()
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, &pythSource{feeds, programs, accounts, known, u.metrics, u.clock.now})
 		case "peg":
 			all = append(all, pegSource{u.rules.pegs, u.clock.now})
 		}

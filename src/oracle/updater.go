@@ -247,6 +247,7 @@ func (u *updater) load(ctx context.Context) (saved, error) {
 	if err != nil {
 		u.log.Error("something in Redis is unreadable and was left out", "error", err)
 	}
+	u.expired = nil
 	for mint, r := range got.records {
 		if u.clock.since(r.CheckedAt) > retention {
 			u.expired = append(u.expired, mint)
