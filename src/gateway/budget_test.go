@@ -16,7 +16,8 @@ import (
 
 func TestTheQuotaIsSharedByReplicasAndRefusalsSayWhen(t *testing.T) {
 	jup, redis := newStub(t, says(200, `{}`)), miniredis.RunT(t)
-	env := []string{"JUPITER_API_URL=" + jup.URL + "/swap/v1", "REDIS_URL=redis://" + redis.Addr(), "JUPITER_REQUESTS_PER_MINUTE=1", "JUPITER_QUEUE_TIMEOUT=0s"}
+	env := []string{"JUPITER_API_URL=" + jup.URL + "/swap/v1", "REDIS_URL=redis://" + redis.Addr(), "JUPITER_REQUESTS_PER_MINUTE=1", "JUPITER_QUEUE_TIMEOUT=0s",
+		"RATE_LIMIT_REDIS_TIMEOUT=10s"}
 	a, b := start(t, env...), start(t, env...)
 	if r := get(t, a.api+goodQuote); r.status != 200 {
 		t.Fatalf("the first: %d %s", r.status, r.body)
@@ -43,9 +44,9 @@ func TestRequestsBeyondTheQuotaWaitTheirTurn(t *testing.T) {
 	jup := newStub(t, says(200, `{}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "JUPITER_REQUESTS_PER_MINUTE=1200", "JUPITER_QUEUE_TIMEOUT=30s")
 	var wg sync.WaitGroup
-	for range 15 { // the burst is 5
+	for i := range 15 { // the burst is 5
 		wg.Go(func() {
-			if resp, err := http.Get(gw.api + goodQuote); err != nil || resp.StatusCode != 200 {
+			if resp, err := http.Get(gw.api + goodQuote + "&n=" + itoa(i)); err != nil || resp.StatusCode != 200 {
 				t.Errorf("got %v, %v", resp, err)
 			} else {
 				resp.Body.Close()

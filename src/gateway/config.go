@@ -35,6 +35,7 @@ type Config struct {
 	Breaker   BreakerConfig
 	RateLimit RateLimitConfig
 	Budget    BudgetConfig
+	Cache     CacheConfig
 
 	// ClientKeys are the keys that clients may have, hashed: see keyring for the format. Empty: clients are told apart by
 	// address alone, and whatever key they send is ignored.
@@ -87,6 +88,10 @@ func (c Config) Validate() error {
 	if err := c.Budget.validate(); err != nil {
 		errs = append(errs, err)
 	}
+	if err := c.Cache.validate(); err != nil {
+		errs = append(errs, err)
+	}
+	check(c.RateLimit.RedisTimeout > 0, "RATE_LIMIT_REDIS_TIMEOUT must be more than 0, not %v", c.RateLimit.RedisTimeout)
 	check(c.RateLimit.Replicas > 0, "RATE_LIMIT_REPLICAS must be at least 1")
 	if _, err := c.RateLimit.parseRouteQuotas(); err != nil {
 		errs = append(errs, err)

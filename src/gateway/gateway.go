@@ -25,6 +25,7 @@ type gateway struct {
 	oracle    *upstream // nil if none is configured
 	upstreams []*upstream
 	who       *identity
+	quotes    *cache
 	limits    *limits // nil: none
 }
 
@@ -39,12 +40,10 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 		return err
 	}
 	service := platform.Service{Checks: []platform.Check{{Name: "upstream", Probe: g.checkUpstreams}}}
-	var shared *ratelimit.Shared
-	if redis == nil {
-		shared = ratelimit.NewShared(nil, cfg.RateLimit.Replicas, p.Log)
-	} else {
+	shared := ratelimit.NewShared(nil, cfg.RateLimit.Replicas, 0, p.Log)
+	if redis != nil {
 		defer redis.Close()
-		shared = ratelimit.NewShared(redis, cfg.RateLimit.Replicas, p.Log)
+		shared = ratelimit.NewShared(redis, cfg.RateLimit.Replicas, cfg.RateLimit.RedisTimeout, p.Log)
 		service.Checks = append(service.Checks, platform.Check{Name: "redis", Probe: func(ctx context.Context) error { return redis.Ping(ctx).Err() }})
 	}
 	if cfg.RateLimit.Enabled {
@@ -52,7 +51,8 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 			return err
 		}
 	}
-	service.Background = append(service.Background, shared.Run)
+	g.quotes = newCache(ctx, cfg.Cache, p.Registry)
+	service.Background = append(service.Background, shared.Run, g.quotes.run)
 	if g.jupiter != nil {
 		g.jupiter.budget = newBudget(cfg.Budget, shared, p.Registry)
 		service.Background = append(service.Background, g.jupiter.budget.Run)

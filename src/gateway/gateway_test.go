@@ -257,7 +257,7 @@ func TestPassThroughReachesJupitersOwnPaths(t *testing.T) {
 func TestUpstreamStatusHeaderAndBodyAreKept(t *testing.T) {
 	var answer http.HandlerFunc
 	jup := newStub(t, func(w http.ResponseWriter, r *http.Request) { answer(w, r) })
-	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "CIRCUIT_BREAKER_ENABLED=false")
+	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "CIRCUIT_BREAKER_ENABLED=false", "QUOTE_CACHE_TTL=0s")
 	for name, file := range fixtures(t, "errors/*.json") {
 		var recorded struct {
 			Status int
@@ -292,7 +292,7 @@ func TestRecordedQuotesComeAndGoByteForByte(t *testing.T) {
 	}
 	for name, file := range files {
 		quote = file
-		r := get(t, gw.api+goodQuote+"&slippageBps="+itoa(len(name))) // each name its own request
+		r := get(t, gw.api+goodQuote+"&fixture="+name)
 		if r.status != 200 || r.body != string(file) {
 			t.Errorf("%s: the quote came out different", name)
 		}
@@ -308,7 +308,7 @@ func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
 // Every recorded request of the official client reaches Jupiter as sent, but for lists, keys and addresses.
 func TestRecordedClientRequestsReachJupiter(t *testing.T) {
 	jup := newStub(t, says(200, `{}`))
-	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "JUPITER_API_KEY=operator")
+	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "JUPITER_API_KEY=operator", "QUOTE_CACHE_TTL=0s")
 	for name, file := range fixtures(t, "client-requests/*.json") {
 		var recorded struct {
 			Calls []struct {
@@ -453,7 +453,7 @@ func TestOnlyNamedHeadersTravel(t *testing.T) {
 			back[name] = values
 		}
 	}
-	want = http.Header{"Content-Type": {"application/json"}, "Content-Length": {"2"}, "X-Other": {"kept"}, "X-Request-Id": {"call-1"},
+	want = http.Header{"Content-Type": {"application/json"}, "Content-Length": {"2"}, "X-Other": {"kept"}, "X-Cache": {"miss"}, "X-Request-Id": {"call-1"},
 		"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {"*"}}
 	if diff := cmp.Diff(want, back); diff != "" {
 		t.Errorf("caller: %s", diff)

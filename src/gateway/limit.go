@@ -26,6 +26,8 @@ type RateLimitConfig struct {
 	Shadow bool `env:"RATE_LIMIT_SHADOW" envDefault:"false"`
 	// Replicas is how many share the limits while Redis, which knows, has not been reached yet.
 	Replicas int64 `env:"RATE_LIMIT_REPLICAS" envDefault:"1"`
+	// RedisTimeout is the most that a request waits for Redis; this replica decides alone then.
+	RedisTimeout time.Duration `env:"RATE_LIMIT_REDIS_TIMEOUT" envDefault:"5ms"`
 }
 
 // quota is a sustained rate and how far a client may run ahead of it.
@@ -163,16 +165,16 @@ const (
 	headerReset     = "X-Ratelimit-Reset"
 )
 
-// keepTighter drops from upstream, which is about to be copied into ours, the limit that binds the caller less.
-func keepTighter(ours, upstream http.Header) {
+// bindsLess says whether upstream leaves the caller more than our own limit does: the tighter of the two is shown.
+func bindsLess(upstream, ours http.Header) bool {
+	theirs, ok := upstream[headerRemaining]
+	if !ok {
+		return false
+	}
 	mine, err := strconv.ParseInt(ours.Get(headerRemaining), 10, 64)
 	if err != nil {
-		return
+		return false
 	}
-	if theirs, err := strconv.ParseInt(upstream.Get(headerRemaining), 10, 64); err == nil && theirs < mine {
-		return
-	}
-	for _, name := range []string{headerRemaining, headerCurrent, headerReset} {
-		delete(upstream, name)
-	}
+	left, err := strconv.ParseInt(theirs[0], 10, 64)
+	return err != nil || left >= mine
 }

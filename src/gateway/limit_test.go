@@ -38,7 +38,8 @@ func admittedOf(t *testing.T, n int, url string, header ...string) (admitted int
 
 func TestReplicasShareOneLimitAndSayWhereTheClientStands(t *testing.T) {
 	jup, redis := newStub(t, says(200, `{}`, "X-Ratelimit-Remaining", "500", "X-Ratelimit-Reset", "1")), miniredis.RunT(t)
-	env := []string{"JUPITER_API_URL=" + jup.URL + "/swap/v1", "REDIS_URL=redis://" + redis.Addr(), "RATE_LIMIT_REQUESTS_PER_MINUTE=1", "RATE_LIMIT_BURST_SIZE=6"}
+	env := []string{"JUPITER_API_URL=" + jup.URL + "/swap/v1", "REDIS_URL=redis://" + redis.Addr(), "RATE_LIMIT_REQUESTS_PER_MINUTE=1",
+		"RATE_LIMIT_BURST_SIZE=6", "QUOTE_CACHE_TTL=0s", "RATE_LIMIT_REDIS_TIMEOUT=10s"}
 	a, b := start(t, env...), start(t, env...)
 	r := get(t, a.api+goodQuote)
 	for name, want := range map[string]string{

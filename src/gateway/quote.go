@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/ratelimit"
@@ -12,6 +14,13 @@ import (
 
 // quote serves GET /quote. Only what no upstream can answer is refused here; unknown parameters go on.
 func (g *gateway) quote(w http.ResponseWriter, r *http.Request) {
+	bypass := bypasses(r)
+	if !bypass {
+		if a, age := g.quotes.fresh(r.URL.RawQuery, time.Now()); a != nil {
+			g.quotes.respond(w, a, age, cacheHit, nil)
+			return
+		}
+	}
 	query, err := parseQuery(r)
 	if err == nil {
 		_, err = jupiter.ParseQuoteRequest(query)
@@ -20,11 +29,18 @@ func (g *gateway) quote(w http.ResponseWriter, r *http.Request) {
 		jupiter.WriteError(w, err)
 		return
 	}
-	a, err := g.swaps.fetch(r.Context(), &call{
+	c := &call{
 		endpoint: endpointQuote, method: http.MethodGet, path: endpointQuote,
 		query: normaliseQuote(query).Encode(), header: upstreamHeader(r), priority: ratelimit.Quote,
-	})
-	respond(w, a, err)
+	}
+	send := func(ctx context.Context) (*answer, error) { return g.swaps.fetch(ctx, c) }
+	if bypass {
+		a, err := send(r.Context())
+		g.quotes.respond(w, a, 0, cacheBypass, err)
+		return
+	}
+	a, age, result, err := g.quotes.get(r.Context(), c.query, r.URL.RawQuery, send)
+	g.quotes.respond(w, a, age, result, err)
 }
 
 // parseQuery is strict where r.URL.Query is silent: a parameter that does not parse must not be dropped.

@@ -67,8 +67,11 @@ func (a *answer) close() {
 func (a *answer) writeTo(w http.ResponseWriter) {
 	defer a.close()
 	h := w.Header()
-	keepTighter(h, a.header)
+	keepOurs := bindsLess(a.header, h)
 	for name, values := range a.header {
+		if keepOurs && (name == headerRemaining || name == headerCurrent || name == headerReset) {
+			continue
+		}
 		h[name] = values
 	}
 	if a.rest == nil {

@@ -91,7 +91,7 @@ func TestReplicasUseTheQuotaAndProvokeNoRefusal(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), length)
 					var wg sync.WaitGroup
 					for i := range replicas {
-						b := NewBudget(NewShared(server, replicas, quiet), "org", BudgetConfig{PerMinute: perMinute, MaxWait: time.Minute, MaxQueue: 100})
+						b := NewBudget(NewShared(server, replicas, 5*time.Millisecond, quiet), "org", BudgetConfig{PerMinute: perMinute, MaxWait: time.Minute, MaxQueue: 100})
 						wg.Go(func() { b.Run(ctx) })
 						for j := range 20 { // callers who ask again as soon as they are answered
 							rnd := rand.New(rand.NewPCG(uint64(i), uint64(j)))
@@ -127,7 +127,7 @@ func TestReplicasUseTheQuotaAndProvokeNoRefusal(t *testing.T) {
 
 func TestTheUrgentGoFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(NewShared(nil, 1, quiet), "org", BudgetConfig{PerMinute: 60, MaxWait: time.Minute, MaxQueue: 100})
+		b := NewBudget(NewShared(nil, 1, 5*time.Millisecond, quiet), "org", BudgetConfig{PerMinute: 60, MaxWait: time.Minute, MaxQueue: 100})
 		runBudget(t, b)
 		if err := b.Wait(t.Context(), Price); err != nil {
 			t.Fatal(err)
@@ -155,7 +155,7 @@ func TestTheUrgentGoFirst(t *testing.T) {
 
 func TestWhatCannotBeServedInTimeIsToldSoAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(NewShared(nil, 1, quiet), "org", BudgetConfig{PerMinute: 60, MaxWait: 5 * time.Second, MaxQueue: 100})
+		b := NewBudget(NewShared(nil, 1, 5*time.Millisecond, quiet), "org", BudgetConfig{PerMinute: 60, MaxWait: 5 * time.Second, MaxQueue: 100})
 		runBudget(t, b)
 		var served, refused atomic.Int64
 		var wg sync.WaitGroup
@@ -185,7 +185,7 @@ func TestWhatCannotBeServedInTimeIsToldSoAtOnce(t *testing.T) {
 
 func TestQueueIsBoundedAndForgetsWhoLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(NewShared(nil, 1, quiet), "org", BudgetConfig{PerMinute: 60, MaxWait: time.Hour, MaxQueue: 3})
+		b := NewBudget(NewShared(nil, 1, 5*time.Millisecond, quiet), "org", BudgetConfig{PerMinute: 60, MaxWait: time.Hour, MaxQueue: 3})
 		runBudget(t, b)
 		b.Wait(t.Context(), Quote)
 		left := errors.New("left")
@@ -222,7 +222,7 @@ func TestWhatTheUpstreamSaysHoldsAllReplicas(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			server := newOneRedis()
 			cfg := BudgetConfig{PerMinute: perMinute, MaxWait: time.Second, MaxQueue: 10}
-			a, b := NewBudget(NewShared(server, 2, quiet), "org", cfg), NewBudget(NewShared(server, 2, quiet), "org", cfg)
+			a, b := NewBudget(NewShared(server, 2, 5*time.Millisecond, quiet), "org", cfg), NewBudget(NewShared(server, 2, 5*time.Millisecond, quiet), "org", cfg)
 			runBudget(t, a)
 			runBudget(t, b)
 			a.Observe(t.Context(), 10*time.Second)

@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	// storeBudget is the most that one decision waits for Redis, queueing included.
-	storeBudget = 5 * time.Millisecond
 	// retryPause is how long decisions stay local after Redis failed; then one request tries it.
 	retryPause = time.Second
 	// leaseTTL bounds how old a leased admission can be when it is used.
@@ -38,7 +36,7 @@ type Shared struct {
 	script   *redis.Script
 	log      *slog.Logger
 	self     string
-	patience time.Duration // storeBudget, but in tests of what Redis decides
+	patience time.Duration // the most that one decision waits for Redis, queueing included
 	replicas atomic.Int64
 	retryAt  atomic.Int64 // Unix nanoseconds until which decisions are local; 0: Redis serves
 	trips    atomic.Int64
@@ -46,9 +44,9 @@ type Shared struct {
 }
 
 // NewShared returns a Shared on client, which may be nil. It does not need Redis to be up, now or ever. Until Redis tells
-// their number, replicas are taken to be as many as given. Run must run.
-func NewShared(client redis.UniversalClient, replicas int64, log *slog.Logger) *Shared {
-	s := &Shared{client: client, script: redis.NewScript(takeScript), log: log, self: rand.Text(), patience: storeBudget}
+// their number, replicas are taken to be as many as given. A decision waits for Redis no longer than patience. Run must run.
+func NewShared(client redis.UniversalClient, replicas int64, patience time.Duration, log *slog.Logger) *Shared {
+	s := &Shared{client: client, script: redis.NewScript(takeScript), log: log, self: rand.Text(), patience: patience}
 	s.replicas.Store(max(replicas, 1))
 	return s
 }
@@ -71,6 +69,9 @@ func (s *Shared) Run(ctx context.Context) error {
 	defer beat.Stop()
 	defer sweep.Stop()
 	s.countReplicas(ctx)
+	if s.client != nil {
+		s.script.Load(ctx, s.client) // spares the first request a round trip; it does without
+	}
 	for {
 		select {
 		case <-ctx.Done():

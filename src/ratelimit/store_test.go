@@ -89,9 +89,7 @@ func connect(t testing.TB, url string) *redis.Client {
 
 // patient returns a replica that waits for a Redis on a busy machine: for tests of what Redis decides.
 func patient(client *redis.Client) *Shared {
-	s := NewShared(client, 1, quiet)
-	s.patience = 10 * time.Second
-	return s
+	return NewShared(client, 1, 10*time.Second, quiet)
 }
 
 func admitted(t testing.TB, st limiter.Store, key string, rate limiter.Rate, n int) (count int) {
@@ -278,7 +276,7 @@ func TestWithoutRedisEachReplicaEnforcesItsShare(t *testing.T) {
 		"unroutable":  func(*testing.T) string { return "redis://192.0.2.1:6379" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			shared := NewShared(connect(t, start(t)), 4, quiet)
+			shared := NewShared(connect(t, start(t)), 4, 5*time.Millisecond, quiet)
 			begin := time.Now()
 			if n := admitted(t, shared.Store(100), "k", limiter.Rate{Period: time.Hour, Limit: 4}, 1000); n != 25 {
 				t.Errorf("%d admitted, want the share of one replica in four of a burst of 100", n)
@@ -296,8 +294,7 @@ func TestWithoutRedisEachReplicaEnforcesItsShare(t *testing.T) {
 
 func TestSharingResumesWhenRedisIsBack(t *testing.T) {
 	server := startRedis(t)
-	shared := patient(connect(t, server.url))
-	shared.patience = 500 * time.Millisecond
+	shared := NewShared(connect(t, server.url), 1, 500*time.Millisecond, quiet)
 	st, rate := shared.Store(10), limiter.Rate{Period: time.Hour, Limit: 1}
 	admitted(t, st, "k", rate, 10)
 	server.cmd.Process.Signal(syscall.SIGSTOP)
@@ -319,7 +316,7 @@ func TestSharingResumesWhenRedisIsBack(t *testing.T) {
 
 func TestLocalLimiterHoldsRateAndBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, rate := NewShared(nil, 1, quiet).Store(10), perMinute(60)
+		st, rate := NewShared(nil, 1, 5*time.Millisecond, quiet).Store(10), perMinute(60)
 		if n := admitted(t, st, "k", rate, 50); n != 10 {
 			t.Errorf("burst: %d", n)
 		}
@@ -334,7 +331,7 @@ func TestLocalLimiterHoldsRateAndBurst(t *testing.T) {
 
 func TestIdleKeysAreForgottenAndUsedOnesAreNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := NewShared(nil, 1, quiet)
+		shared := NewShared(nil, 1, 5*time.Millisecond, quiet)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { shared.Run(ctx); close(done) }()
@@ -354,7 +351,7 @@ func TestIdleKeysAreForgottenAndUsedOnesAreNot(t *testing.T) {
 
 func TestReplicasCountOneAnother(t *testing.T) {
 	server := startRedis(t)
-	a, b := NewShared(connect(t, server.url), 9, quiet), NewShared(connect(t, server.url), 9, quiet)
+	a, b := NewShared(connect(t, server.url), 9, 5*time.Millisecond, quiet), NewShared(connect(t, server.url), 9, 5*time.Millisecond, quiet)
 	a.countReplicas(t.Context())
 	b.countReplicas(t.Context())
 	if got := b.replicas.Load(); got != 2 {
@@ -368,7 +365,7 @@ func TestReplicasCountOneAnother(t *testing.T) {
 }
 
 func BenchmarkDecideFromLease(b *testing.B) {
-	st := NewShared(connect(b, startRedis(b).url), 1, quiet).Store(1 << 30)
+	st := NewShared(connect(b, startRedis(b).url), 1, 5*time.Millisecond, quiet).Store(1 << 30)
 	rate := limiter.Rate{Period: time.Second, Limit: 1e6}
 	b.ReportAllocs()
 	for b.Loop() {
