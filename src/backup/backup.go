@@ -80,7 +80,7 @@ func Run(ctx context.Context, cfg RunConfig, p *platform.Process) error {
 		return err
 	}
 	if m.Contents[kindRedis].Records == 0 {
-		unread = append(unread, fmt.Errorf("Redis has no key under %q: has it lost its data?", cfg.Prefixes))
+		unread = append(unread, fmt.Errorf("no key in Redis under %q: has it lost its data?", cfg.Prefixes))
 	}
 	m.Unread = len(unread)
 	text, err := m.encode(key)

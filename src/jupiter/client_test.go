@@ -184,7 +184,7 @@ func TestPricesRefusals(t *testing.T) {
 		"gateway error with the moment to come back": {answer(429, `{"code":429,"message":"[API Gateway] Too many requests"}`, "Retry-After", "7"),
 			Error{Status: 429, Message: "[API Gateway] Too many requests", RetryAfter: 7 * time.Second}},
 		"no JSON":  {answer(502, `<html>`), Error{Status: 502, Message: "Bad Gateway"}},
-		"redirect": {http.RedirectHandler("/x", 302), Error{Status: 302, Message: "Found"}},
+		"redirect": {http.RedirectHandler("/x", http.StatusFound), Error{Status: 302, Message: "Found"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -378,10 +378,6 @@ func BenchmarkDecode(b *testing.B) {
 			if _, err := ammtest.Decode(program, poolKey, accounts); err != nil {
 				b.Fatal(err)
 			}
-			keys, _ := program.Watch(poolKey, accounts)
-			for _, key := range keys {
-				accounts[key] = accounts[key]
-			}
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := program.Decode(poolKey, accounts); err != nil {
