@@ -10,9 +10,11 @@ import (
 	"jupiter-dex-integration/src/amm"
 	"jupiter-dex-integration/src/amm/pumpswap"
 	"jupiter-dex-integration/src/amm/raydiumamm"
+	"jupiter-dex-integration/src/amm/raydiumclmm"
 	"jupiter-dex-integration/src/amm/raydiumcpmm"
 	"jupiter-dex-integration/src/amm/saber"
 	"jupiter-dex-integration/src/amm/tokenswap"
+	"jupiter-dex-integration/src/amm/whirlpool"
 )
 
 // Cluster is a Solana network, named as in NETWORK.
@@ -40,6 +42,17 @@ var deployments = []deployment{
 	{"raydium-cpmm", raydiumcpmm.New, map[Cluster]string{
 		Mainnet: "CPMMoo8L3F4NbTegBCKVNunggL7H1ZpdTHKxQB5qKP1C",
 		Devnet:  "DRaycpLY18LhpbydsBWbVJtxpNv9oXPgjRSfpF2bWpYb",
+	}},
+	{"raydium-clmm", raydiumclmm.New, map[Cluster]string{
+		Mainnet: "CAMMCzo5YL8w4VFF8KVHrK22GGUsp5VTaW7grrKgrWqK",
+		Devnet:  "DRayAUgENGQBKVaX8owNhgzkEDyoHTGVEGHVJT1E9pfH",
+	}},
+	{"orca-whirlpool", whirlpool.New, map[Cluster]string{
+		Mainnet: "whirLbMiicVdio4qvUfM5KAg6Ct8VwpYzGff3uctyCc",
+		Devnet:  "whirLbMiicVdio4qvUfM5KAg6Ct8VwpYzGff3uctyCc",
+	}},
+	{"orca-whirlpool-immutable", whirlpool.New, map[Cluster]string{ // the same source, which nobody can upgrade
+		Mainnet: "iwhrLHdsgrvmnwU8GF2FSmyabSMjfHwFGJAX2ufJ3ZN",
 	}},
 	{"orca-token-swap", tokenswap.New, map[Cluster]string{
 		Mainnet: "9W959DqEETiGZocYWCQPaJ6sBmUzgfxXfqGeTEdp3aQP",
