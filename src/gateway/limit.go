@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,8 +73,9 @@ func (c RateLimitConfig) parseRouteQuotas() (map[string]quota, error) {
 // the default.
 type limits struct {
 	shared    *ratelimit.Shared
-	standard  quota
-	routes    map[string]quota
+	standard  *plan
+	routes    map[string]*plan
+	plans     sync.Map // quota → *plan
 	shadow    bool
 	decisions *prometheus.CounterVec
 }
@@ -83,9 +85,13 @@ func newLimits(cfg RateLimitConfig, shared *ratelimit.Shared, reg prometheus.Reg
 	if err != nil {
 		return nil, err
 	}
-	l := &limits{shared: shared, standard: quota{cfg.RequestsPerMinute, cfg.BurstSize}, routes: routes, shadow: cfg.Shadow,
+	l := &limits{shared: shared, routes: map[string]*plan{}, shadow: cfg.Shadow,
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jupiter_ratelimit_decisions_total",
 			Help: "Client rate limit decisions: allowed, refused, or would_refuse in shadow mode; by the kind of client."}, []string{"route", "client", "decision"}),
+	}
+	l.standard = l.plan(quota{cfg.RequestsPerMinute, cfg.BurstSize})
+	for route, q := range routes {
+		l.routes[route] = l.plan(q)
 	}
 	reg.MustRegister(l.decisions,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "jupiter_ratelimit_store_up",
@@ -103,26 +109,26 @@ func newLimits(cfg RateLimitConfig, shared *ratelimit.Shared, reg prometheus.Reg
 // limit admits the clients of a route within their quota and tells them where they stand, in the fields of the IETF draft
 // (draft-ietf-httpapi-ratelimit-headers) and in Jupiter's.
 func (l *limits) limit(route string, who *identity, next http.Handler) http.Handler {
-	own, hasOwn := l.routes[route]
+	own := l.routes[route]
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := who.of(r)
 		if err != nil {
 			jupiter.WriteError(w, err)
 			return
 		}
-		q, key := l.standard, c.id
-		if hasOwn {
-			q, key = own, c.id+"|"+route
+		p, key := l.standard, c.id
+		if own != nil {
+			p, key = own, c.id+"|"+route
 		} else if c.limit != (quota{}) {
-			q = c.limit
+			p = l.plan(c.limit)
 		}
-		state, err := limiter.New(l.shared.Store(q.burst), limiter.Rate{Period: time.Minute, Limit: q.perMinute}).Get(r.Context(), key)
+		state, err := p.Get(r.Context(), key)
 		if err != nil {
 			jupiter.WriteError(w, err)
 			return
 		}
 		wait := max(1, state.Reset-time.Now().Unix())
-		q.describe(w.Header(), state, wait)
+		p.describe(w.Header(), state, wait)
 		decision := "allowed"
 		if state.Reached {
 			decision = "refused"
@@ -133,7 +139,7 @@ func (l *limits) limit(route string, who *identity, next http.Handler) http.Hand
 		kind, _, _ := strings.Cut(c.id, ":")
 		l.decisions.WithLabelValues(route, kind, decision).Inc()
 		if decision == "refused" {
-			e := jupiter.Errorf(http.StatusTooManyRequests, jupiter.CodeTooManyRequests, "Too many requests: at most %d a minute and %d at once", q.perMinute, q.burst)
+			e := jupiter.Errorf(http.StatusTooManyRequests, jupiter.CodeTooManyRequests, "Too many requests: at most %d a minute and %d at once", p.perMinute, p.burst)
 			e.RetryAfter = time.Duration(wait) * time.Second
 			jupiter.WriteError(w, e)
 			return
@@ -142,20 +148,40 @@ func (l *limits) limit(route string, who *identity, next http.Handler) http.Hand
 	})
 }
 
-func (q quota) describe(h http.Header, state limiter.Context, wait int64) {
+// plan is a quota at work.
+type plan struct {
+	quota
+	*limiter.Limiter
+	policy []string
+}
+
+func (l *limits) plan(q quota) *plan {
+	if p, ok := l.plans.Load(q); ok {
+		return p.(*plan)
+	}
+	// The burst is refilled in so many seconds.
+	refill := (60*q.burst + q.perMinute - 1) / q.perMinute
+	p, _ := l.plans.LoadOrStore(q, &plan{
+		quota:   q,
+		Limiter: limiter.New(l.shared.Store(q.burst), limiter.Rate{Period: time.Minute, Limit: q.perMinute}),
+		policy:  []string{fmt.Sprintf(`"rate";q=%d;w=60, "burst";q=%d;w=%d`, q.perMinute, q.burst, refill)},
+	})
+	return p.(*plan)
+}
+
+func (p *plan) describe(h http.Header, state limiter.Context, wait int64) {
 	remaining := strconv.FormatInt(state.Remaining, 10)
 	values := [...]string{
-		`"rate";q=` + strconv.FormatInt(q.perMinute, 10) + `;w=60, "burst";q=` + strconv.FormatInt(q.burst, 10) + `;w=` + strconv.FormatInt((60*q.burst+q.perMinute-1)/q.perMinute, 10),
 		`"burst";r=` + remaining + `;t=` + strconv.FormatInt(wait, 10),
 		remaining,
-		strconv.FormatInt(max(0, q.burst-state.Remaining), 10),
+		strconv.FormatInt(max(0, p.burst-state.Remaining), 10),
 		strconv.FormatInt(state.Reset, 10),
 	}
-	h["Ratelimit-Policy"] = values[0:1:1]
-	h["Ratelimit"] = values[1:2:2]
-	h[headerRemaining] = values[2:3:3]
-	h[headerCurrent] = values[3:4:4]
-	h[headerReset] = values[4:5:5]
+	h["Ratelimit-Policy"] = p.policy
+	h["Ratelimit"] = values[0:1:1]
+	h[headerRemaining] = values[1:2:2]
+	h[headerCurrent] = values[2:3:3]
+	h[headerReset] = values[3:4:4]
 }
 
 // Jupiter's names.

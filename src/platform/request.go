@@ -75,7 +75,7 @@ func instrument(h http.Handler, log *slog.Logger, m *apiMetrics) http.Handler {
 		if !validRequestID(req.id) {
 			req.id = rand.Text()
 		}
-		w.Header().Set(RequestIDHeader, req.id)
+		w.Header()[RequestIDHeader] = []string{req.id}
 		rec := &responseRecorder{ResponseWriter: w}
 		m.inFlight.Inc()
 		defer func() {

@@ -1,0 +1,119 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+
+	"jupiter-dex-integration/src/jupiter"
+)
+
+// quoteBody is as long as a common quote.
+var quoteBody = []byte(`{"inputMint":"` + wsol + `","pad":"` + strings.Repeat("x", 1100) + `"}`)
+
+// hammer sends GET target over 16 connections per processor, one request at a time on each, with as little work as can be: the
+// client shares the processors with the server.
+func hammer(b *testing.B, base, target string) {
+	b.Helper()
+	u, err := url.Parse(base)
+	if err != nil {
+		b.Fatal(err)
+	}
+	request := []byte("GET " + target + " HTTP/1.1\r\nHost: " + u.Host + "\r\nAccept: */*\r\n\r\n")
+	b.SetParallelism(16)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		conn, err := net.Dial("tcp", u.Host)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		defer conn.Close()
+		in := bufio.NewReaderSize(conn, 8<<10)
+		for pb.Next() {
+			if _, err := conn.Write(request); err != nil {
+				b.Error(err)
+				return
+			}
+			if err := readAnswer(in); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+}
+
+func readAnswer(in *bufio.Reader) error {
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(line, []byte("HTTP/1.1 200")) {
+		return fmt.Errorf("answer %q", line)
+	}
+	length := -1
+	for {
+		if line, err = in.ReadSlice('\n'); err != nil {
+			return err
+		}
+		if len(line) <= 2 {
+			break
+		}
+		if rest, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(rest))); err != nil {
+				return err
+			}
+		}
+	}
+	if length < 0 {
+		return fmt.Errorf("an answer without Content-Length")
+	}
+	_, err = in.Discard(length)
+	return err
+}
+
+func bareServer(b *testing.B) string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(len(quoteBody)))
+		w.Write(quoteBody)
+	}))
+	b.Cleanup(s.Close)
+	return s.URL
+}
+
+var unlimited = []string{"RATE_LIMIT_REQUESTS_PER_MINUTE=60000000", "RATE_LIMIT_BURST_SIZE=60000000"}
+
+func BenchmarkHit(b *testing.B) {
+	b.Run("bare", func(b *testing.B) { hammer(b, bareServer(b), goodQuote) })
+	b.Run("gateway", func(b *testing.B) {
+		gw := start(b, append(unlimited, "JUPITER_API_URL="+bareServer(b), "QUOTE_CACHE_TTL=1m", "QUOTE_CACHE_MAX_AGE=1m")...)
+		hammer(b, gw.api, goodQuote)
+	})
+}
+
+func BenchmarkMiss(b *testing.B) {
+	b.Run("reverseproxy", func(b *testing.B) {
+		target, err := url.Parse(bareServer(b))
+		if err != nil {
+			b.Fatal(err)
+		}
+		proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: jupiter.NewTransport()}
+		s := httptest.NewServer(proxy)
+		b.Cleanup(s.Close)
+		hammer(b, s.URL, goodQuote)
+	})
+	b.Run("gateway", func(b *testing.B) { // labels are forwarded and never cached nor coalesced
+		gw := start(b, append(unlimited, "JUPITER_API_URL="+bareServer(b))...)
+		hammer(b, gw.api, "/program-id-to-label")
+	})
+}
