@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -166,8 +167,10 @@ type monitor struct {
 			MatchNames []string `json:"matchNames"`
 		} `json:"namespaceSelector"`
 		Endpoints []struct {
-			Port       string              `json:"port"`
-			TargetPort *intstr.IntOrString `json:"targetPort"`
+			Port          string              `json:"port"`
+			TargetPort    *intstr.IntOrString `json:"targetPort"`
+			Interval      string              `json:"interval"`
+			ScrapeTimeout string              `json:"scrapeTimeout"`
 		} `json:"endpoints"`
 	} `json:"spec"`
 }
@@ -197,6 +200,12 @@ func checkServiceMonitors(o *Overlay) []Finding {
 			continue
 		}
 		for i, endpoint := range m.Spec.Endpoints {
+			// The schema has checked both; what only Prometheus can read, such as 1d, is not compared.
+			interval, errInterval := time.ParseDuration(endpoint.Interval)
+			timeout, errTimeout := time.ParseDuration(endpoint.ScrapeTimeout)
+			if errInterval == nil && errTimeout == nil && timeout > interval {
+				report(fmt.Sprintf("spec.endpoints[%d].scrapeTimeout", i), "%s is longer than the interval of %s, so Prometheus refuses its configuration", timeout, interval)
+			}
 			for _, service := range chosen {
 				switch {
 				case endpoint.Port != "" && !hasPort(service, endpoint.Port):

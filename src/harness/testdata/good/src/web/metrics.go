@@ -1,0 +1,3 @@
+package web
+
+const requests = "web_requests_total"
