@@ -15,8 +15,8 @@ type Graph struct {
 	*topology
 	clock amm.Clock
 	pools []amm.Pool
-	// spots are the marginal prices before fees, by pool and direction (0 is A to B). No trade gets more than that.
-	spots [][2]float64
+	// rates are the marginal prices after fees, by pool and direction (0 is A to B), 0 where there is none. Larger trades get less.
+	rates [][2]float64
 }
 
 // topology is what stays when prices change.
@@ -77,7 +77,7 @@ func NewGraph(infos []*amm.Info, pools []amm.Pool, clock amm.Clock) *Graph {
 		t.hubs = append(t.hubs, int32(i))
 	}
 	slices.SortStableFunc(t.hubs, func(a, b int32) int { return cmp.Compare(len(t.out[b]), len(t.out[a])) })
-	g := &Graph{topology: t, clock: clock, pools: pools, spots: make([][2]float64, len(pools))}
+	g := &Graph{topology: t, clock: clock, pools: pools, rates: make([][2]float64, len(pools))}
 	for i := range pools {
 		g.price(i)
 	}
@@ -86,7 +86,7 @@ func NewGraph(infos []*amm.Info, pools []amm.Pool, clock amm.Clock) *Graph {
 
 // Update returns the graph of a later snapshot of which the infos are the same.
 func (g *Graph) Update(pools []amm.Pool, clock amm.Clock) *Graph {
-	next := &Graph{topology: g.topology, clock: clock, pools: pools, spots: slices.Clone(g.spots)}
+	next := &Graph{topology: g.topology, clock: clock, pools: pools, rates: slices.Clone(g.rates)}
 	for i, p := range pools {
 		if p != g.pools[i] {
 			next.price(i)
@@ -96,21 +96,33 @@ func (g *Graph) Update(pools []amm.Pool, clock amm.Clock) *Graph {
 }
 
 func (g *Graph) price(i int) {
-	g.spots[i] = [2]float64{}
+	g.rates[i] = [2]float64{}
 	if p := g.pools[i]; p != nil && g.labelOf[i] >= 0 {
 		for side, aToB := range []bool{true, false} {
 			if spot := p.SpotPrice(aToB); spot > 0 && !math.IsInf(spot, 0) {
-				g.spots[i][side] = spot
+				g.rates[i][side] = spot * g.keeps(p, aToB)
 			}
 		}
 	}
 }
 
-func (g *Graph) spot(e edge) float64 {
-	if e.aToB {
-		return g.spots[e.pool][0]
+// keeps is the part of a small trade that a pool's fee leaves, found by a quote that is large enough for the rounding of the fee
+// not to matter. It is 1 where no such quote can be had.
+func (g *Graph) keeps(p amm.Pool, aToB bool) float64 {
+	for amount := uint64(1e6); amount <= 1e15; amount *= 1e3 {
+		q, err := p.Quote(g.clock, amm.Request{AToB: aToB, Amount: amount})
+		if err == nil && q.In == amount && q.Out >= 1e3 {
+			return min(1, (1-float64(q.FeeIn)/float64(q.In))*float64(q.Out)/(float64(q.Out)+float64(q.FeeOut))*(1+1e-6))
+		}
 	}
-	return g.spots[e.pool][1]
+	return 1
+}
+
+func (g *Graph) rate(e edge) float64 {
+	if e.aToB {
+		return g.rates[e.pool][0]
+	}
+	return g.rates[e.pool][1]
 }
 
 // Knows reports whether any pool trades mint.

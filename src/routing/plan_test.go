@@ -275,17 +275,6 @@ func TestDeadlineStillGivesAPlan(t *testing.T) {
 	check(t, req, lim, p)
 }
 
-func TestDeadlineThatPassesBeforeTheFirstSplitIsNoRoute(t *testing.T) {
-	g := newGraph([]amm.Pool{newPool(0, 0, 1, 1e9, 1e9, 30)})
-	s := new(search)
-	lim := testLimits
-	lim.Deadline = time.Now().Add(-time.Second)
-	s.prepare(g, Request{Input: mint(0), Output: mint(1), Amount: 1e6}, lim, 0, 1)
-	if _, err := s.split(); !errors.Is(err, ErrNoRoute) {
-		t.Errorf("error %v", err)
-	}
-}
-
 func BenchmarkPlan(b *testing.B) {
 	g := newGraph(randomMarket(newRand(b, 7), 200, 1000))
 	r := newRand(b, 8)

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sync"
@@ -10,10 +11,17 @@ import (
 )
 
 const (
-	// pieces is how many parts of a trade are routed one after the other, each on the market that the former ones left.
-	pieces = 20
+	// coarsest and finest are the parts of a trade that are tried on other routes, as divisors.
+	coarsest = 4
+	finest   = 1024
+	// worthwhile is the part of a plan's outcome that a step must better it by.
+	worthwhile = 1e-6
+	// coarser is how much smaller the parts for which new routes are sought become each time.
+	coarser = 4
 	// spareRoutes is how many routes beyond the limit are collected before the smallest are dropped.
 	spareRoutes = 8
+	// maxMints is how many tokens the flows of one plan can touch.
+	maxMints = 64
 	// boundSlack covers the rounding of the float arithmetic that only decides what is worth quoting.
 	boundSlack = 1 + 1e-9
 )
@@ -75,9 +83,16 @@ type search struct {
 
 	flows []flow  // by pool
 	used  []int32 // pools with flow
+	// bits number the mints that flows touch, from 1; below has the mints to which flow leads from each of them, itself included.
+	bits  []uint8
+	mints []int32
+	below [maxMints]uint64
 
 	steps    [hopsLimit + 1][]step // by hop and mint
 	frontier [hopsLimit + 1][]int32
+
+	routes []route
+	total  uint64 // what the routes make, as of their beginning
 }
 
 // flow is what goes through one pool: amount on the side where walks come from, value on the other.
@@ -109,6 +124,7 @@ func (s *search) prepare(g *Graph, req Request, lim Limits, start, end int32) {
 	s.hops = min(max(lim.MaxHops, 1), hopsLimit)
 	mints := len(g.mints)
 	s.flows = resize(s.flows, len(g.pools))
+	s.bits = resize(s.bits, mints)
 	for h := range s.hops + 1 {
 		s.steps[h] = resize(s.steps[h], mints)
 		s.frontier[h] = s.frontier[h][:0]
@@ -140,7 +156,7 @@ func (s *search) prepare(g *Graph, req Request, lim Limits, start, end int32) {
 			}
 			for _, e := range s.edges(int32(m)) {
 				if far := s.reach[r-1][e.to]; far > 0 && s.labels[g.labelOf[e.pool]] {
-					s.reach[r][m] = max(s.reach[r][m], g.spot(e)*far)
+					s.reach[r][m] = max(s.reach[r][m], g.rate(e)*far)
 				}
 			}
 		}
@@ -233,9 +249,9 @@ func (s *search) walk(amount uint64, hops int) (route, uint64, bool) {
 				if far == 0 || s.g.pools[e.pool] == nil || !s.labels[s.g.labelOf[e.pool]] || !s.via[e.to] && e.to != s.end {
 					continue
 				}
-				spot := s.g.spot(e)
+				rate := s.g.rate(e)
 				there := &s.steps[h+1][e.to]
-				if s.worthless(have, spot*far, best) || s.worthless(have, spot, there.amount) || !s.acyclic(h, m, e.to) {
+				if s.worthless(have, rate*far, best) || s.worthless(have, rate, there.amount) || !s.acyclic(h, m, e.to) {
 					continue
 				}
 				got, ok := s.extend(e, have)
@@ -268,8 +284,15 @@ func (s *search) walk(amount uint64, hops int) (route, uint64, bool) {
 
 // acyclic reports whether a walk that reached m after h hops may go on to a mint: neither the walk nor the flows must lead back.
 func (s *search) acyclic(h int, m, to int32) bool {
+	var below uint64
+	if bit := s.bits[to]; bit > 0 {
+		below = s.below[bit-1]
+	}
 	for ; ; h-- {
-		if m == to || s.flowsTo(to, m, len(s.used)) {
+		if m == to {
+			return false
+		}
+		if bit := s.bits[m]; bit > 0 && below&(1<<(bit-1)) != 0 {
 			return false
 		}
 		if h == 0 {
@@ -279,17 +302,25 @@ func (s *search) acyclic(h int, m, to int32) bool {
 	}
 }
 
-// flowsTo reports whether flow leads from one mint to another, through at most depth pools.
-func (s *search) flowsTo(from, to int32, depth int) bool {
-	if depth == 0 {
-		return false
-	}
-	for _, p := range s.used {
-		if f := &s.flows[p]; f.from == from && (f.to == to || s.flowsTo(f.to, to, depth-1)) {
-			return true
+// link notes that flow leads from one mint to another. It reports whether there was room to note it.
+func (s *search) link(from, to int32) bool {
+	for _, m := range [2]int32{from, to} {
+		if s.bits[m] == 0 {
+			if len(s.mints) == maxMints {
+				return false
+			}
+			s.mints = append(s.mints, m)
+			s.bits[m] = uint8(len(s.mints))
+			s.below[len(s.mints)-1] = 1 << (len(s.mints) - 1)
 		}
 	}
-	return false
+	source, reached := uint64(1)<<(s.bits[from]-1), s.below[s.bits[to]-1]
+	for i := range s.mints {
+		if s.below[i]&source != 0 {
+			s.below[i] |= reached
+		}
+	}
+	return true
 }
 
 // push sends amount along a route on top of the present flows and returns what arrives.
@@ -302,6 +333,9 @@ func (s *search) push(r *route, amount uint64) (uint64, bool) {
 		}
 		f := &s.flows[e.pool]
 		if f.amount == 0 {
+			if !s.link(r.mints[i], e.to) {
+				return 0, false
+			}
 			*f = flow{from: r.mints[i], to: e.to, aToB: e.aToB}
 			s.used = append(s.used, e.pool)
 		}
@@ -317,6 +351,10 @@ func (s *search) clearFlows() {
 		s.flows[p] = flow{}
 	}
 	s.used = s.used[:0]
+	for _, m := range s.mints {
+		s.bits[m] = 0
+	}
+	s.mints = s.mints[:0]
 }
 
 // replay sends every route's amount anew and returns what arrives in all.
@@ -352,104 +390,227 @@ func (s *search) single() (Plan, error) {
 	return Plan{}, ErrNoRoute
 }
 
-// split is the best plan found of several routes.
+// split is the best plan found of several routes. It begins with all on one and moves parts to others, at first large ones, as long as that
+// helps.
 func (s *search) split() (Plan, error) {
 	s.clearFlows()
-	var routes []route
+	first, total, ok := s.walk(s.req.Amount, s.hops)
+	if !ok {
+		// No one route takes all of it: begin with what many small parts find.
+		return s.spread()
+	}
+	s.routes, s.total = append(s.routes[:0], first), total
+	if _, ok := s.push(&s.routes[0], s.req.Amount); !ok {
+		return Plan{}, ErrNoRoute
+	}
+	s.improve()
+	return s.finish()
+}
+
+// spread routes a trade in parts, each on the market that the former ones left, and improves on that.
+func (s *search) spread() (Plan, error) {
+	const parts = 16
+	s.clearFlows()
+	s.routes = s.routes[:0]
 	var sent uint64
-	for k := uint64(1); k <= pieces && !s.late(); k++ {
-		amount := s.req.Amount/pieces*k + s.req.Amount%pieces*k/pieces - sent
+	s.total = 0
+	for k := uint64(1); k <= parts; k++ {
+		amount := s.req.Amount/parts*k + s.req.Amount%parts*k/parts - sent
 		if amount == 0 {
 			continue
 		}
-		r, _, ok := s.walk(amount, s.hops)
-		if !ok {
+		r, got, ok := s.walk(amount, s.hops)
+		if !ok || s.late() {
 			return Plan{}, ErrNoRoute
 		}
+		s.total += got
 		if _, ok := s.push(&r, amount); !ok {
 			return Plan{}, ErrNoRoute
 		}
 		sent += amount
-		i := slices.IndexFunc(routes, func(o route) bool { return o.n == r.n && o.edges == r.edges })
-		switch {
-		case i >= 0:
-			routes[i].amount += amount
-		case len(routes) == s.lim.MaxRoutes+spareRoutes:
-			return Plan{}, ErrNoRoute
-		default:
-			routes = append(routes, r)
+		s.add(r)
+	}
+	s.improve()
+	return s.finish()
+}
+
+// add counts a route's amount to the same route if there is one, or makes it a new one.
+func (s *search) add(r route) {
+	for i := range s.routes {
+		if o := &s.routes[i]; o.n == r.n && o.edges == r.edges {
+			o.amount += r.amount
+			return
 		}
 	}
-	if len(routes) == 0 {
-		return Plan{}, ErrNoRoute
-	}
-	if sent < s.req.Amount { // out of time: what is left goes where most went
-		largest := 0
-		for i := range routes {
-			if routes[i].amount > routes[largest].amount {
-				largest = i
+	s.routes = append(s.routes, r)
+}
+
+// improve seeks new routes for ever smaller parts of the trade and moves the parts there from the routes that miss them least.
+func (s *search) improve() {
+	for divisor := uint64(coarsest); divisor <= finest; divisor *= coarser {
+		part := s.req.Amount / divisor
+		if part == 0 {
+			return
+		}
+		for range 2 * (s.lim.MaxRoutes + spareRoutes) {
+			if len(s.routes) >= s.lim.MaxRoutes+spareRoutes || s.late() {
+				break
 			}
+			r, gain, ok := s.walk(part, s.hops)
+			if !ok {
+				break
+			}
+			from, loss, ok := s.leastMissed(part)
+			if !ok || !s.worth(gain, loss) {
+				break
+			}
+			if _, ok := s.push(&r, part); !ok {
+				break
+			}
+			s.routes[from].amount -= part
+			s.pull(&s.routes[from], part)
+			s.add(r)
+			s.balance(part / 2)
 		}
-		routes[largest].amount += s.req.Amount - sent
 	}
-	for len(routes) > 0 {
-		if len(routes) <= s.lim.MaxRoutes {
-			s.balance(routes)
-			if _, ok := s.replay(routes); ok {
-				if p, err := s.assemble(len(routes)); err == nil && s.lim.allow(&p) {
+	s.balance(s.req.Amount / finest)
+}
+
+// worth reports whether what a step wins is so much better than what it loses that the step is worth its time.
+func (s *search) worth(gain, loss uint64) bool {
+	if !s.better(gain, loss) {
+		return false
+	}
+	return math.Abs(float64(gain)-float64(loss)) > worthwhile*float64(s.total)
+}
+
+// leastMissed is the route from which part can be taken at the least loss.
+func (s *search) leastMissed(part uint64) (from int, loss uint64, ok bool) {
+	for i := range s.routes {
+		if s.routes[i].amount <= part {
+			continue
+		}
+		if l, fine := s.lose(&s.routes[i], part); fine && (!ok || s.better(loss, l)) {
+			from, loss, ok = i, l, true
+		}
+	}
+	return from, loss, ok
+}
+
+// shrink is what an edge's other side has less of if amount less goes through it.
+func (s *search) shrink(e edge, amount uint64) (uint64, bool) {
+	f := &s.flows[e.pool]
+	if f.amount <= amount {
+		return 0, false
+	}
+	q, err := s.g.pools[e.pool].Quote(s.g.clock, amm.Request{AToB: e.aToB, ExactOut: s.req.ExactOut, Amount: f.amount - amount})
+	if err != nil {
+		return 0, false
+	}
+	value := q.Out
+	if s.req.ExactOut {
+		value = q.In
+	}
+	if value >= f.value {
+		return 0, false
+	}
+	return f.value - value, true
+}
+
+// lose is what arrives less if part is taken from a route.
+func (s *search) lose(r *route, part uint64) (uint64, bool) {
+	for i := range r.n {
+		var ok bool
+		if part, ok = s.shrink(r.edges[i], part); !ok {
+			return 0, false
+		}
+	}
+	return part, true
+}
+
+// win is what arrives more if part is added to a route.
+func (s *search) win(r *route, part uint64) (uint64, bool) {
+	for i := range r.n {
+		var ok bool
+		if part, ok = s.extend(r.edges[i], part); !ok {
+			return 0, false
+		}
+	}
+	return part, true
+}
+
+// pull takes part from a route of which lose knows the outcome.
+func (s *search) pull(r *route, part uint64) {
+	for i := range r.n {
+		f := &s.flows[r.edges[i].pool]
+		less, ok := s.shrink(r.edges[i], part)
+		if !ok {
+			return
+		}
+		f.amount -= part
+		f.value -= less
+		part = less
+	}
+}
+
+// balance moves parts between the routes, from part downwards, until all of them would miss the last part as much as any other would
+// win by it.
+func (s *search) balance(part uint64) {
+	if len(s.routes) < 2 {
+		return
+	}
+	for ; part > s.req.Amount/finest && part > 0; part /= 2 {
+		for range 4 * len(s.routes) {
+			from, loss, ok := s.leastMissed(part)
+			if !ok || s.late() {
+				return
+			}
+			to, most := -1, uint64(0)
+			for i := range s.routes {
+				if i == from {
+					continue
+				}
+				if w, ok := s.win(&s.routes[i], part); ok && (to < 0 || s.better(w, most)) {
+					to, most = i, w
+				}
+			}
+			if to < 0 || !s.worth(most, loss) {
+				break
+			}
+			if _, ok := s.push(&s.routes[to], part); !ok {
+				break
+			}
+			s.pull(&s.routes[from], part)
+			s.routes[from].amount -= part
+			s.routes[to].amount += part
+		}
+	}
+}
+
+// finish makes the routes a plan within the limits.
+func (s *search) finish() (Plan, error) {
+	for len(s.routes) > 0 {
+		if len(s.routes) <= s.lim.MaxRoutes {
+			if _, ok := s.replay(s.routes); ok {
+				if p, err := s.assemble(len(s.routes)); err == nil && s.lim.allow(&p) {
 					return p, nil
 				}
 			}
 		}
-		routes = dropSmallest(routes)
+		s.dropSmallest()
+		if _, ok := s.replay(s.routes); ok {
+			s.balance(s.req.Amount / coarsest)
+		}
 	}
 	return Plan{}, ErrNoRoute
 }
 
-// dropSmallest moves the smallest route's amount to the largest and drops it.
-func dropSmallest(routes []route) []route {
-	slices.SortStableFunc(routes, func(a, b route) int {
-		switch {
-		case a.amount > b.amount:
-			return -1
-		case a.amount < b.amount:
-			return 1
-		}
-		return 0
-	})
-	last := len(routes) - 1
-	if last > 0 {
-		routes[0].amount += routes[last].amount
-	}
-	return routes[:last]
-}
-
-// balance moves amounts between routes, in ever smaller parts, as long as that helps.
-func (s *search) balance(routes []route) {
-	if len(routes) < 2 {
-		return
-	}
-	best, ok := s.replay(routes)
-	for part := s.req.Amount / pieces; part > s.req.Amount/4096 && part > 0; part /= 2 {
-		for improved := true; improved && !s.late(); {
-			improved = false
-			for i := range routes {
-				for j := range routes {
-					if i == j || routes[i].amount <= part {
-						continue
-					}
-					routes[i].amount -= part
-					routes[j].amount += part
-					if total, fine := s.replay(routes); fine && (!ok || s.better(total, best)) {
-						best, ok, improved = total, true, true
-						continue
-					}
-					routes[i].amount += part
-					routes[j].amount -= part
-				}
-			}
-		}
-	}
+// dropSmallest moves the smallest route's amount to the largest.
+func (s *search) dropSmallest() {
+	slices.SortStableFunc(s.routes, func(a, b route) int { return cmp.Compare(b.amount, a.amount) })
+	last := len(s.routes) - 1
+	s.routes[0].amount += s.routes[last].amount
+	s.routes = s.routes[:last]
 }
 
 func resize[T any](s []T, n int) []T {

@@ -1,0 +1,290 @@
+package routing
+
+import (
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gagliardetto/solana-go"
+
+	"jupiter-dex-integration/src/amm"
+)
+
+// syntheticMarket is the benchmark's graph: constant-product pools between four hubs and many tokens, log-normal in size, with fees of 1
+// to 100 bps, priced within their fees around one hidden price per token, so that there is next to no free arbitrage in it.
+func syntheticMarket(seed uint64, tokens, pools int) ([]amm.Pool, []float64) {
+	r := rand.New(rand.NewPCG(seed, 2))
+	const hubs = 4
+	price := make([]float64, tokens) // value of one base unit
+	for i := range price {
+		price[i] = math.Exp(r.NormFloat64()*2) * 1e-3
+	}
+	var all []amm.Pool
+	for i := range pools {
+		hub, other := r.IntN(hubs), i%tokens // each token has its share
+		if i >= tokens {
+			other = int(float64(tokens) * math.Pow(r.Float64(), 2)) // some are more popular
+		}
+		for hub == other {
+			hub = r.IntN(hubs)
+		}
+		fee := []uint64{1, 4, 5, 20, 25, 30, 100}[r.IntN(7)]
+		value := 1e9 * math.Exp(r.NormFloat64()*1.5)
+		if other < hubs {
+			value *= 20
+		}
+		noise := math.Exp((r.Float64()*2 - 1) * float64(fee) / 10000 * .9)
+		all = append(all, newPool(i, hub, other, uint64(value/price[hub]), uint64(value/price[other]*noise), fee))
+	}
+	return all, price
+}
+
+type quality struct {
+	req  Request
+	size int // index of sizes
+}
+
+var sizes = []float64{1e-5, 1e-3, 2e-2}
+
+// syntheticQueries are pairs of tokens with amounts in proportion to the thinner one's liquidity.
+func syntheticQueries(seed uint64, pools []amm.Pool, price []float64, pairs int) []quality {
+	r := rand.New(rand.NewPCG(seed, 3))
+	liquidity := make([]float64, len(price))
+	for _, p := range pools {
+		for side, m := range p.Info().Mints {
+			liquidity[mintIndex(m)] += float64(p.(*testPool).reserves[side]) * price[mintIndex(m)]
+		}
+	}
+	var queries []quality
+	for range pairs {
+		a, b := r.IntN(len(price)), r.IntN(len(price))
+		for a == b {
+			b = r.IntN(len(price))
+		}
+		for i, size := range sizes {
+			queries = append(queries, quality{Request{Input: mint(a), Output: mint(b), Amount: uint64(size * min(liquidity[a], liquidity[b]) / price[a])}, i})
+		}
+	}
+	return queries
+}
+
+// dual is the routing problem's dual for real-valued constant-product pools: for any prices, at least what any routing can make.
+type dual struct {
+	pools          []*testPool
+	ends           [][2]int
+	source, target int
+	amount         float64
+}
+
+func newDual(g *Graph, req Request) *dual {
+	d := &dual{source: int(g.index[req.Input]), target: int(g.index[req.Output]), amount: float64(req.Amount)}
+	for _, p := range g.pools {
+		d.pools = append(d.pools, p.(*testPool))
+		d.ends = append(d.ends, [2]int{int(g.index[p.Info().Mints[0]]), int(g.index[p.Info().Mints[1]])})
+	}
+	return d
+}
+
+// value is the bound at prices exp(y), and its gradient in y.
+func (d *dual) value(y, grad []float64) float64 {
+	clear(grad)
+	v := make([]float64, len(y))
+	for i := range y {
+		v[i] = math.Exp(y[i])
+	}
+	sum := v[d.source] * d.amount
+	grad[d.source] = sum
+	for i, p := range d.pools {
+		gamma := 1 - float64(p.feeBps)/10000
+		for side := range 2 {
+			a, b := d.ends[i][side], d.ends[i][1-side]
+			ra, rb := float64(p.reserves[side]), float64(p.reserves[1-side])
+			if v[b]*rb*gamma <= v[a]*ra { // the marginal price is no better than the prices
+				continue
+			}
+			x := (math.Sqrt(v[b]/v[a]*gamma*ra*rb) - ra) / gamma
+			out := rb * gamma * x / (ra + gamma*x)
+			sum += v[b]*out - v[a]*x
+			grad[b] += v[b] * out
+			grad[a] -= v[a] * x
+		}
+	}
+	grad[d.target] = 0 // its price is 1
+	return sum
+}
+
+// bound minimises the dual from prices y by L-BFGS.
+func (d *dual) bound(y []float64) float64 {
+	const memory = 12
+	n := len(y)
+	grad, next, nextGrad := make([]float64, n), make([]float64, n), make([]float64, n)
+	f := d.value(y, grad)
+	var ss, ys [][]float64
+	dot := func(a, b []float64) (s float64) {
+		for i := range a {
+			s += a[i] * b[i]
+		}
+		return s
+	}
+	for range 400 {
+		q := slices.Clone(grad)
+		alphas := make([]float64, len(ss))
+		for i := len(ss) - 1; i >= 0; i-- {
+			alphas[i] = dot(ss[i], q) / dot(ss[i], ys[i])
+			for j := range q {
+				q[j] -= alphas[i] * ys[i][j]
+			}
+		}
+		scale := 1e-3 / math.Sqrt(dot(grad, grad)+1e-300)
+		if k := len(ss) - 1; k >= 0 {
+			scale = dot(ss[k], ys[k]) / dot(ys[k], ys[k])
+		}
+		for j := range q {
+			q[j] *= scale
+		}
+		for i := range ss {
+			beta := dot(ys[i], q) / dot(ss[i], ys[i])
+			for j := range q {
+				q[j] += (alphas[i] - beta) * ss[i][j]
+			}
+		}
+		slope := dot(grad, q)
+		if slope <= 0 {
+			if len(ss) == 0 {
+				break
+			}
+			ss, ys = nil, nil
+			continue
+		}
+		step, done := 1.0, false
+		for {
+			for j := range y {
+				next[j] = y[j] - step*q[j]
+			}
+			g := d.value(next, nextGrad)
+			if g <= f-1e-4*step*slope {
+				done = f-g < 1e-9*f
+				f = g
+				break
+			}
+			if step /= 2; step < 1e-12 {
+				return f
+			}
+		}
+		s, dy := make([]float64, n), make([]float64, n)
+		for j := range y {
+			s[j], dy[j] = next[j]-y[j], nextGrad[j]-grad[j]
+		}
+		if dot(s, dy) > 1e-300 {
+			ss, ys = append(ss, s), append(ys, dy)
+			if len(ss) > memory {
+				ss, ys = ss[1:], ys[1:]
+			}
+		}
+		copy(y, next)
+		copy(grad, nextGrad)
+		if done {
+			break
+		}
+	}
+	return f
+}
+
+// prices are the best values of all tokens in terms of the output, at the marginal prices that a plan leaves.
+func (d *dual) prices(g *Graph, p Plan) []float64 {
+	reserves := make([][2]float64, len(d.pools))
+	for i, pool := range d.pools {
+		reserves[i] = [2]float64{float64(pool.reserves[0]), float64(pool.reserves[1])}
+		for _, l := range p.Legs {
+			if l.Pool == amm.Pool(pool) {
+				in, out := 0, 1
+				if !l.Quote.AToB {
+					in, out = 1, 0
+				}
+				reserves[i][in] += float64(l.Quote.In - l.Quote.FeeIn)
+				reserves[i][out] -= float64(l.Quote.Out)
+			}
+		}
+	}
+	v := make([]float64, len(g.mints))
+	v[d.target] = 1
+	for changed, n := true, 0; changed && n < 6; n++ /* more would go round what arbitrage a plan leaves */ {
+		changed = false
+		for i, pool := range d.pools {
+			for side := range 2 {
+				a, b := d.ends[i][side], d.ends[i][1-side]
+				if w := v[b] * reserves[i][1-side] / reserves[i][side] * (1 - float64(pool.feeBps)/10000); a != d.target && w > v[a]*(1+1e-12) {
+					v[a], changed = w, true
+				}
+			}
+		}
+	}
+	y := make([]float64, len(v))
+	for i := range v {
+		y[i] = math.Log(max(v[i], 1e-30))
+	}
+	return y
+}
+
+func mintIndex(m solana.PublicKey) int { return int(binary.BigEndian.Uint32(m[1:])) }
+
+func quantile(d []time.Duration, q float64) time.Duration {
+	slices.Sort(d)
+	return d[int(float64(len(d)-1)*q)]
+}
+
+// BenchmarkQuality is the table of time and loss: percentiles of the time for one plan, and by size the mean loss against the dual
+// bound in bps.
+func BenchmarkQuality(b *testing.B) {
+	for _, tc := range []struct {
+		name          string
+		tokens, pools int
+		pairs         int
+		lim           Limits
+		restricted    bool
+	}{
+		{"250/free", 60, 250, 60, Limits{MaxRoutes: 100, MaxHops: 4, MaxAccounts: math.MaxInt}, false},
+		{"1000/free", 200, 1000, 60, Limits{MaxRoutes: 100, MaxHops: 4, MaxAccounts: math.MaxInt}, false},
+		{"1000/solana", 200, 1000, 60, Limits{MaxRoutes: 5, MaxHops: 4, MaxAccounts: 64}, false},
+		{"1000/single", 200, 1000, 60, Limits{MaxRoutes: 1, MaxHops: 4, MaxAccounts: 64}, false},
+		{"5000/free", 1000, 5000, 20, Limits{MaxRoutes: 100, MaxHops: 4, MaxAccounts: math.MaxInt}, false},
+	} {
+		b.Run(tc.name, func(b *testing.B) {
+			pools, price := syntheticMarket(1, tc.tokens, tc.pools)
+			g := newGraph(pools)
+			queries := syntheticQueries(1, pools, price, tc.pairs)
+			var times []time.Duration
+			plans := make([]Plan, len(queries))
+			for b.Loop() {
+				for i, q := range queries {
+					start := time.Now()
+					plans[i], _ = g.Plan(q.req, tc.lim)
+					times = append(times, time.Since(start))
+				}
+			}
+			b.StopTimer()
+			b.ReportMetric(float64(quantile(times, .5).Microseconds()), "p50-µs")
+			b.ReportMetric(float64(quantile(times, .99).Microseconds()), "p99-µs")
+			var loss [3][]float64
+			for i, q := range queries {
+				d := newDual(g, q.req)
+				hidden := make([]float64, len(g.mints))
+				for j, m := range g.mints {
+					hidden[j] = math.Log(price[mintIndex(m)] / price[mintIndex(q.req.Output)])
+				}
+				bound := min(d.bound(d.prices(g, plans[i])), d.bound(hidden))
+				loss[q.size] = append(loss[q.size], (bound-float64(plans[i].Out))/bound*1e4)
+			}
+			for i, name := range []string{"loss-1e-5-bps", "loss-1e-3-bps", "loss-2e-2-bps"} {
+				sum := 0.0
+				for _, l := range loss[i] {
+					sum += l
+				}
+				b.ReportMetric(sum/float64(len(loss[i])), name)
+			}
+		})
+	}
+}
