@@ -49,8 +49,9 @@ func start(t testing.TB, environ ...string) *running {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { file.Close() })
-		logs = file
+		lines := platform.NewLogWriter(file)
+		t.Cleanup(func() { lines.Close(); file.Close() })
+		logs = lines
 	}
 	p := platform.NewProcess("api-gateway", slog.New(slog.NewJSONHandler(logs, nil)))
 	listeners := map[string]net.Listener{}

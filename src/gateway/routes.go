@@ -19,10 +19,16 @@ import (
 // root (self-hosted routers), /v6 and /swap/v1.
 func (g *gateway) handler() (http.Handler, error) {
 	names := map[string]bool{}
+	exact := map[string]http.Handler{}        // most paths need no matching
 	router := mux.NewRouter().SkipClean(true) // canonicalPath has done it
 	add := func(pattern, method, name string, h http.HandlerFunc) {
 		names[name] = true
-		router.Handle(pattern, platform.Route(name, g.admit(name, allow(method, h))))
+		handler := platform.Route(name, g.admit(name, allow(method, h)))
+		if strings.Contains(pattern, "{") {
+			router.Handle(pattern, handler)
+		} else {
+			exact[pattern] = handler
+		}
 	}
 	for _, prefix := range []string{"", "/swap/v1", "/v6"} {
 		add(prefix+"/quote", http.MethodGet, endpointQuote, g.quote)
@@ -48,7 +54,13 @@ func (g *gateway) handler() (http.Handler, error) {
 			}
 		}
 	}
-	return cors(g.cfg.CORSAllowOrigin, canonicalPath(router)), nil
+	return cors(g.cfg.CORSAllowOrigin, canonicalPath(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h, ok := exact[r.URL.Path]; ok {
+			h.ServeHTTP(w, r)
+			return
+		}
+		router.ServeHTTP(w, r)
+	}))), nil
 }
 
 // admit lets in whom the operator knows, within their limits.
@@ -102,10 +114,13 @@ func cors(origin string, next http.Handler) http.Handler {
 		h.Set("Access-Control-Max-Age", "86400")
 		w.WriteHeader(http.StatusNoContent)
 	}))
+	allowOrigin := []string{origin}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h["Access-Control-Allow-Origin"] = []string{origin}
-		h["Access-Control-Expose-Headers"] = exposeAll
+		h["Access-Control-Allow-Origin"] = allowOrigin
+		if _, browser := r.Header["Origin"]; browser {
+			h["Access-Control-Expose-Headers"] = exposeAll
+		}
 		if r.Method == http.MethodOptions {
 			preflight.ServeHTTP(w, r)
 			return

@@ -38,11 +38,6 @@ func NewProcess(name string, log *slog.Logger) *Process {
 	}
 }
 
-// NewLogger returns a JSON logger for a level of debug, info, warn or error.
-func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
-}
-
 // Command is one subcommand of a binary.
 type Command struct {
 	name, help string
@@ -108,11 +103,13 @@ func run(ctx context.Context, name string, args, environ []string, stdout, stder
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return 1
 	}
-	log := NewLogger(stderr, level.LogLevel)
+	lines := NewLogWriter(stderr)
+	log := NewLogger(lines, level.LogLevel)
 	slog.SetDefault(log.With("service", name)) // for what has no Process at hand
 	p := NewProcess(name, log)
 	p.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
 	err = command.run(ctx, environ, printOnly, p)
+	lines.Close()
 	if err == nil && printOnly != nil {
 		err = Print(printOnly, level)
 	}
