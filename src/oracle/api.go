@@ -3,6 +3,7 @@ package oracle
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/gagliardetto/solana-go"
 
 	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/oracle/aggregate"
 	"jupiter-dex-integration/src/platform"
 )
 
@@ -22,9 +24,10 @@ func newAPI(u *updater) http.Handler {
 		name  string
 		serve func(http.ResponseWriter, *http.Request)
 	}{
-		"GET /price/v3":         {"price", a.servePrices},
-		"GET /v1/prices/{mint}": {"v1-price", a.serveDetail},
-		"GET /v1/sources":       {"v1-sources", a.serveSources},
+		"GET /price/v3":                 {"price", a.servePrices},
+		"GET /v1/prices/{mint}":         {"v1-price", a.serveDetail},
+		"GET /v1/prices/{mint}/history": {"v1-history", a.serveHistory},
+		"GET /v1/sources":               {"v1-sources", a.serveSources},
 	} {
 		mux.Handle(pattern, platform.Route(route.name, http.HandlerFunc(route.serve)))
 	}
@@ -102,6 +105,9 @@ func (a api) servePrices(w http.ResponseWriter, r *http.Request) {
 	w.Write(append(body, '}'))
 }
 
+// twapSpan is the time of the time-weighted average.
+const twapSpan = time.Hour
+
 // detail is the answer of GET /v1/prices/{mint}.
 type detail struct {
 	Mint string `json:"mint"`
@@ -111,8 +117,11 @@ type detail struct {
 	Confidence *string `json:"confidence"`
 	State      state   `json:"state"`
 	// Reasons say why the state is not fresh.
-	Reasons    []string      `json:"reasons"`
+	Reasons []string `json:"reasons"`
+	// EMA is the exponential moving average with a time constant of an hour, TWAP the time-weighted average of the last
+	// hour, null until there is a price from that hour.
 	EMA        string        `json:"ema"`
+	TWAP       *string       `json:"twap"`
 	ObservedAt time.Time     `json:"observedAt"`
 	CheckedAt  time.Time     `json:"checkedAt"`
 	AgeMs      int64         `json:"ageMs"`
@@ -130,6 +139,10 @@ func (a api) detail(mint string, r record) detail {
 	if r.Confidence != nil {
 		text := string(formatPrice(*r.Confidence))
 		d.Confidence = &text
+	}
+	if twap := aggregate.TWAP(a.history.points(mint, now.Add(-twapSpan)), now.Add(-twapSpan), now); !math.IsNaN(twap) {
+		text := string(formatPrice(twap))
+		d.TWAP = &text
 	}
 	if age := now.Sub(r.ObservedAt); age > a.rules.ages.fresh {
 		d.Reasons = append(d.Reasons, fmt.Sprintf("observed %v ago", age.Round(time.Second)))
@@ -160,6 +173,27 @@ func (a api) priced(mint string) (entry, error) {
 		return e, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeInvalidRequest, "%.64q is not a base58 public key of 32 bytes", mint)
 	}
 	return e, jupiter.Errorf(http.StatusNotFound, jupiter.CodeNotFound, "There is no price of %s: it is not in PRICE_TOKENS", mint)
+}
+
+// serveHistory answers GET /v1/prices/{mint}/history?from&to&step with candles.
+func (a api) serveHistory(w http.ResponseWriter, r *http.Request) {
+	mint, q := r.PathValue("mint"), r.URL.Query()
+	if _, err := a.priced(mint); err != nil {
+		jupiter.WriteError(w, err)
+		return
+	}
+	from, to, step, err := parseRange(q.Get("from"), q.Get("to"), q.Get("step"), a.clock.now(), a.history.resolution)
+	if err != nil {
+		jupiter.WriteError(w, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeInvalidRequest, "Query parameter %v", err))
+		return
+	}
+	jupiter.WriteJSON(w, http.StatusOK, struct {
+		Mint        string    `json:"mint"`
+		From        time.Time `json:"from"`
+		To          time.Time `json:"to"`
+		StepSeconds float64   `json:"stepSeconds"`
+		Candles     []candle  `json:"candles"`
+	}{mint, from, to, step.Seconds(), candles(a.history.points(mint, from), from, to, step)})
 }
 
 // serveSources answers GET /v1/sources: how each source fared in the last update.

@@ -117,7 +117,7 @@ func testUpdater(client priceClient, rdb *redis.Client, interval time.Duration, 
 	ru := rules{aggregate.DefaultPolicy, agesOf(interval), nil}
 	ru.policy.MinSources = 1
 	u := &updater{tokens: tokens, interval: interval, sources: []source{&jupiterSource{client, m, clk.now}}, rules: ru, clock: clk,
-		book: newBook(clk), metrics: m, log: quiet}
+		book: newBook(clk), history: newHistory(interval), metrics: m, log: quiet}
 	if rdb != nil {
 		u.store = newStore(rdb, "mainnet")
 	}
@@ -142,7 +142,7 @@ func newPipedRedis(t *testing.T) *pipedRedis {
 
 func (p *pipedRedis) client(t *testing.T) *redis.Client {
 	rdb := redis.NewClient(&redis.Options{
-		Addr: "in-bubble", MaxRetries: -1, ContextTimeoutEnabled: true, Protocol: 2, DisableIdentity: true,
+		Addr: "127.0.0.1:1", MaxRetries: -1, ContextTimeoutEnabled: true, Protocol: 2, DisableIdentity: true,
 		Dialer: func(context.Context, string, string) (net.Conn, error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()

@@ -52,7 +52,7 @@ func newUpdater(cfg UpdateConfig, p *platform.Process) (*updater, func() error, 
 	clk := &clock{}
 	m := newMetrics(p.Registry)
 	u := &updater{
-		tokens: cfg.Tokens, interval: cfg.UpdateInterval, rules: ru, clock: clk, book: newBook(clk), metrics: m, log: p.Log,
+		tokens: cfg.Tokens, interval: cfg.UpdateInterval, rules: ru, clock: clk, book: newBook(clk), history: newHistory(cfg.UpdateInterval), metrics: m, log: p.Log,
 	}
 	if u.sources, err = cfg.sources(u); err != nil {
 		return nil, nil, err

@@ -176,7 +176,7 @@ func TestServerWithPricesInRedisIsReadyWithoutJupiter(t *testing.T) {
 	t.Parallel()
 	rdb := realRedis(t)
 	st := newStore(rdb, "mainnet")
-	if _, err := st.commit(t.Context(), mustBegin(t, st, 0).Fence, outcome{records: map[string]record{wsol: someRecord("75.5", time.Now())}}, 0); err != nil {
+	if _, err := st.commit(t.Context(), mustBegin(t, st, 0).Fence, outcome{records: map[string]record{wsol: someRecord("75.5", time.Now())}}, 0, 1200); err != nil {
 		t.Fatal(err)
 	}
 	up := newUpstream(t, []byte("{}"))

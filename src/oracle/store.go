@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,20 +18,22 @@ const leaseTTL = 30 * time.Second
 // errFenced says that another leader took over: what this one still holds must not be written.
 var errFenced = errors.New("another leader has taken over the update")
 
-// store is what the replicas and the update job share. Two keys in one hash slot:
+// store is what the replicas and the update job share. All keys are in one hash slot:
 //
-//	oracle:v1:{NETWORK}:prices  hash  mint -> record, JSON
-//	oracle:v1:{NETWORK}:state   hash  version, fence, lease, completed, problem, sources
+//	oracle:v1:{NETWORK}:prices        hash    mint -> record, JSON
+//	oracle:v1:{NETWORK}:state         hash    version, fence, lease, completed, problem, sources, bucket
+//	oracle:v1:{NETWORK}:history:MINT  string  points of a day, as in memory; expires a day after the last
 //
 // Every read-and-decide is one script, on Redis's own clock: the clocks of the replicas do not matter.
 type store struct {
 	rdb           redis.UniversalClient
 	prices, state string
+	history       string // prefix
 }
 
 func newStore(rdb redis.UniversalClient, network string) *store {
 	prefix := "oracle:v1:{" + network + "}:"
-	return &store{rdb, prefix + "prices", prefix + "state"}
+	return &store{rdb, prefix + "prices", prefix + "state", prefix + "history:"}
 }
 
 // turn is the answer to "is it for me to update?".
@@ -84,10 +87,24 @@ func (s *store) renew(ctx context.Context, fence int64) error {
 	return nil
 }
 
+// KEYS: state, prices, one per point. ARGV: fence, ago, problem, sources, bucket, size of a full history, its lifetime in
+// ms, count of mint-record pairs, the pairs, the points.
 var commitScript = redis.NewScript(`
 if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return -1 end
-for i = 5, #ARGV, 2 do
-  if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[2], ARGV[i]) else redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+local records, arg = tonumber(ARGV[8]), 9
+for i = 1, records do
+  if ARGV[arg + 1] == '' then redis.call('HDEL', KEYS[2], ARGV[arg]) else redis.call('HSET', KEYS[2], ARGV[arg], ARGV[arg + 1]) end
+  arg = arg + 2
+end
+local bucket = tonumber(ARGV[5])
+if bucket > tonumber(redis.call('HGET', KEYS[1], 'bucket') or 0) then
+  local full = tonumber(ARGV[6])
+  for i = 3, #KEYS do
+    if redis.call('APPEND', KEYS[i], ARGV[arg]) > full then redis.call('SET', KEYS[i], redis.call('GETRANGE', KEYS[i], -full, -1)) end
+    redis.call('PEXPIRE', KEYS[i], ARGV[7])
+    arg = arg + 1
+  end
+  if #KEYS > 2 then redis.call('HSET', KEYS[1], 'bucket', ARGV[5]) end
 end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -104,17 +121,22 @@ type outcome struct {
 	// problem is what could not be asked for, "" if nothing.
 	problem string
 	sources []sourceHealth
+	// bucket is what the prices that are new are filed under in the history.
+	bucket uint32
+	prices map[string]float64
 }
 
-// commit writes an outcome in one step and ends the lease. ago is how long before now the update was completed. It returns
-// the new version.
-func (s *store) commit(ctx context.Context, fence int64, o outcome, ago time.Duration) (int64, error) {
+// commit writes an outcome in one step and ends the lease. ago is how long before now the update was completed, full the
+// size of a history that drops its oldest point for a new one. It returns the new version.
+func (s *store) commit(ctx context.Context, fence int64, o outcome, ago time.Duration, full int) (int64, error) {
 	sources, err := json.Marshal(o.sources)
 	if err != nil {
 		return 0, fmt.Errorf("encoding the sources: %w", err)
 	}
-	args := make([]any, 0, 4+2*len(o.expired)+2*len(o.records))
-	args = append(args, fence, ago.Milliseconds(), o.problem, sources)
+	keys := make([]string, 2, 2+len(o.prices))
+	keys[0], keys[1] = s.state, s.prices
+	args := make([]any, 0, 8+2*len(o.expired)+2*len(o.records)+len(o.prices))
+	args = append(args, fence, ago.Milliseconds(), o.problem, sources, o.bucket, full, (2 * historySpan).Milliseconds(), len(o.expired)+len(o.records))
 	for _, mint := range o.expired {
 		args = append(args, mint, "")
 	}
@@ -125,7 +147,11 @@ func (s *store) commit(ctx context.Context, fence int64, o outcome, ago time.Dur
 		}
 		args = append(args, mint, value)
 	}
-	version, err := commitScript.Run(ctx, s.rdb, []string{s.state, s.prices}, args...).Int64()
+	for mint, usd := range o.prices {
+		keys = append(keys, s.history+mint)
+		args = append(args, point(o.bucket, usd))
+	}
+	version, err := commitScript.Run(ctx, s.rdb, keys, args...).Int64()
 	if err != nil {
 		return 0, fmt.Errorf("writing prices to Redis: %w", err)
 	}
@@ -133,6 +159,48 @@ func (s *store) commit(ctx context.Context, fence int64, o outcome, ago time.Dur
 		return 0, errFenced
 	}
 	return version, nil
+}
+
+// historyBatch is how many histories one command reads or writes: a few megabytes.
+const historyBatch = 200
+
+// loadHistory reads the histories of mints.
+func (s *store) loadHistory(ctx context.Context, mints []string) (map[string][]byte, error) {
+	series := make(map[string][]byte, len(mints))
+	for batch := range slices.Chunk(mints, historyBatch) {
+		keys := make([]string, len(batch))
+		for i, mint := range batch {
+			keys[i] = s.history + mint
+		}
+		values, err := s.rdb.MGet(ctx, keys...).Result()
+		if err != nil {
+			return nil, fmt.Errorf("reading the history from Redis: %w", err)
+		}
+		for i, v := range values {
+			if text, ok := v.(string); ok {
+				series[batch[i]] = []byte(text)
+			}
+		}
+	}
+	return series, nil
+}
+
+// saveHistory replaces histories.
+func (s *store) saveHistory(ctx context.Context, series map[string][]byte) error {
+	pipe := s.rdb.Pipeline()
+	for mint, points := range series {
+		pipe.Set(ctx, s.history+mint, points, 2*historySpan)
+		if pipe.Len() < historyBatch {
+			continue
+		}
+		if _, err := pipe.Exec(ctx); err != nil {
+			return fmt.Errorf("writing the history back to Redis: %w", err)
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("writing the history back to Redis: %w", err)
+	}
+	return nil
 }
 
 var releaseScript = redis.NewScript(`
@@ -156,7 +224,7 @@ type saved struct {
 // error; what could be read is returned with it.
 func (s *store) load(ctx context.Context) (saved, error) {
 	tx := s.rdb.TxPipeline()
-	state, prices := tx.HMGet(ctx, s.state, "version", "problem", "sources"), tx.HGetAll(ctx, s.prices)
+	state, prices := tx.HMGet(ctx, s.state, "version", "problem", "sources", "bucket"), tx.HGetAll(ctx, s.prices)
 	if _, err := tx.Exec(ctx); err != nil {
 		return saved{}, fmt.Errorf("reading prices from Redis: %w", err)
 	}
@@ -170,6 +238,10 @@ func (s *store) load(ctx context.Context) (saved, error) {
 		if err := json.Unmarshal([]byte(text), &got.sources); err != nil {
 			errs = append(errs, fmt.Errorf("the stored state of the sources cannot be read: %w", err))
 		}
+	}
+	if text, ok := state.Val()[3].(string); ok {
+		bucket, _ := strconv.ParseUint(text, 10, 32)
+		got.bucket = uint32(bucket)
 	}
 	for mint, value := range prices.Val() {
 		var r record

@@ -40,7 +40,7 @@ func TestStoreGivesBackWhatWasCommitted(t *testing.T) {
 		lease := mustBegin(t, s, time.Minute)
 		want := map[string]record{wsol: someRecord("75.06634976056819", time.Now()), usdc: someRecord("1e-7", time.Now())}
 		sources := []sourceHealth{{Name: "jupiter", Priced: 2, TookMs: 12, CheckedAt: time.Now().UTC().Truncate(time.Millisecond)}}
-		version, err := s.commit(t.Context(), lease.Fence, outcome{want, nil, "50 tokens were not answered", sources}, 0)
+		version, err := s.commit(t.Context(), lease.Fence, outcome{records: want, problem: "50 tokens were not answered", sources: sources}, 0, 1200)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,10 +63,10 @@ func TestStoreGivesBackWhatWasCommitted(t *testing.T) {
 func TestStoreRemovesExpiredPrices(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, s *store) {
 		both := map[string]record{wsol: someRecord("75", time.Now()), usdc: someRecord("1", time.Now())}
-		if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, outcome{records: both}, 0); err != nil {
+		if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, outcome{records: both}, 0, 1200); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, outcome{expired: []string{usdc}}, 0); err != nil {
+		if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, outcome{expired: []string{usdc}}, 0, 1200); err != nil {
 			t.Fatal(err)
 		}
 		got, err := s.load(t.Context())
@@ -99,7 +99,7 @@ func TestOnlyOneOfManyLeads(t *testing.T) {
 		if len(leaders) != 1 {
 			t.Fatalf("%d leaders", len(leaders))
 		}
-		if _, err := s.commit(t.Context(), leaders[0].Fence, outcome{}, 0); err != nil {
+		if _, err := s.commit(t.Context(), leaders[0].Fence, outcome{}, 0, 1200); err != nil {
 			t.Fatal(err)
 		}
 		if got := mustBegin(t, s, time.Minute); got.Fence != 0 || got.Busy {
@@ -131,7 +131,7 @@ func TestLeaderWhoWasReplacedCannotWrite(t *testing.T) {
 			t.Error(err)
 		}
 		late := map[string]record{wsol: someRecord("1", time.Now())}
-		if _, err := s.commit(t.Context(), slow.Fence, outcome{records: late}, 0); !errors.Is(err, errFenced) {
+		if _, err := s.commit(t.Context(), slow.Fence, outcome{records: late}, 0, 1200); !errors.Is(err, errFenced) {
 			t.Errorf("committing: %v", err)
 		}
 		if got := mustBegin(t, s, 0); !got.Busy {
@@ -170,7 +170,7 @@ func TestWriteBackDoesNotMakePricesOlderOrYounger(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, s *store) {
 		commit := func(ago time.Duration) {
 			t.Helper()
-			if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, outcome{}, ago); err != nil {
+			if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, outcome{}, ago, 1200); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -191,7 +191,7 @@ func TestWriteBackDoesNotMakePricesOlderOrYounger(t *testing.T) {
 func TestUnreadablePriceIsReportedAndOthersAreRead(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, s *store) {
 		records := map[string]record{wsol: someRecord("75", time.Now())}
-		if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, outcome{records: records}, 0); err != nil {
+		if _, err := s.commit(t.Context(), mustBegin(t, s, 0).Fence, outcome{records: records}, 0, 1200); err != nil {
 			t.Fatal(err)
 		}
 		s.rdb.HSet(t.Context(), s.prices, usdc, "{", jup, `{"price":-1,"checkedAt":"2026-01-02T03:04:05Z"}`)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -28,6 +30,7 @@ type updater struct {
 	clock    *clock
 	store    *store // nil: no Redis is configured
 	book     *book
+	history  *history
 	metrics  *metrics
 	log      *slog.Logger
 
@@ -77,7 +80,9 @@ func (u *updater) step(ctx context.Context) {
 		u.clock.set(t.Now)
 	}
 	if err == nil && (t.Version != u.version || u.unsaved) {
-		err = u.sync(ctx, &t)
+		if err = u.sync(ctx, &t); err != nil && t.Fence > 0 {
+			u.release(ctx, t.Fence)
+		}
 	}
 	if ctx.Err() != nil {
 		return
@@ -105,6 +110,9 @@ func (u *updater) sync(ctx context.Context, t *turn) error {
 	if err != nil {
 		return err
 	}
+	if err := u.followHistory(ctx, got); err != nil {
+		return err
+	}
 	if t.Version != u.version && len(got.records) > 0 {
 		u.refreshed = time.Now()
 		u.note(got.problem, got.sources)
@@ -123,13 +131,18 @@ func (u *updater) sync(ctx context.Context, t *turn) error {
 			return err // busy: the next step tries again
 		}
 	}
-	fence := t.Fence
-	t.Fence = 0
-	problem, _ := u.status()
-	if u.version, err = u.store.commit(ctx, fence, outcome{lost, nil, problem, u.sourceHealth()}, time.Since(u.refreshed)); err != nil {
+	series, err := u.store.loadHistory(ctx, slices.Collect(maps.Keys(u.book.snapshot())))
+	if err == nil {
+		err = u.store.saveHistory(ctx, u.history.merge(series))
+	}
+	if err != nil {
 		return err
 	}
-	u.unsaved = false
+	problem, _ := u.status()
+	if u.version, err = u.store.commit(ctx, t.Fence, outcome{records: lost, problem: problem, sources: u.sourceHealth()}, time.Since(u.refreshed), u.history.maxBytes()); err != nil {
+		return err
+	}
+	t.Fence, u.unsaved = 0, false
 	u.log.Info("prices kept in memory were written back to Redis", "tokens", len(lost))
 	return nil
 }
@@ -140,39 +153,40 @@ func (u *updater) lead(ctx context.Context, fence int64) error {
 	seen := u.survey(ctx, fence)
 	if ctx.Err() != nil { // told to stop: let another replica begin at once
 		if fence > 0 {
-			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisTimeout)
-			defer cancel()
-			seen.err = errors.Join(seen.err, u.store.release(release, fence))
+			u.release(ctx, fence)
 		}
 		return seen.err
 	}
 	out := outcome{records: make(map[string]record, len(u.tokens)), expired: append(u.expired, u.book.expired()...), sources: u.keepSuccess(seen.health)}
-	before, now, priced := u.book.snapshot(), u.clock.now(), 0
+	before, now := u.book.snapshot(), u.clock.now()
+	out.bucket, out.prices = u.history.bucket(now), map[string]float64{}
 	for _, mint := range u.tokens {
 		r := u.rules.next(mint, u.sources, seen.observed, before[mint].record, now)
 		if r.ObservedAt.After(before[mint].ObservedAt) {
-			priced++
+			out.prices[mint] = r.Track.Price
 		}
 		u.metrics.rejected(r)
 		out.records[mint] = r
 	}
 	if seen.err != nil {
 		out.problem = seen.err.Error()
-		u.log.Error("price update incomplete; the last good prices stay", "updated", priced, "tokens", len(u.tokens), "error", seen.err)
+		u.log.Error("price update incomplete; the last good prices stay", "updated", len(out.prices), "tokens", len(u.tokens), "error", seen.err)
 	} else {
-		u.log.Info("prices updated", "updated", priced, "tokens", len(u.tokens), "duration", time.Since(start))
+		u.log.Info("prices updated", "updated", len(out.prices), "tokens", len(u.tokens), "duration", time.Since(start))
 	}
-	u.metrics.update(time.Since(start), priced, seen.err)
+	u.metrics.update(time.Since(start), len(out.prices), seen.err)
 	u.note(out.problem, out.sources)
 	u.refreshed, u.jitter = time.Now(), rand.N(u.interval/10)
 	if _, err := u.book.merge(out.records); err != nil {
 		return errors.Join(seen.err, err)
 	}
+	u.history.append(out.bucket, out.prices)
+	u.history.forget(out.expired)
 	if fence == 0 {
 		u.unsaved = true
 		return seen.err
 	}
-	version, err := u.store.commit(ctx, fence, out, 0)
+	version, err := u.store.commit(ctx, fence, out, 0, u.history.maxBytes())
 	u.unsaved = err != nil
 	if err != nil {
 		u.log.Error("prices are in memory only", "error", err)
@@ -180,6 +194,15 @@ func (u *updater) lead(ctx context.Context, fence int64) error {
 	}
 	u.version, u.expired = version, nil
 	return seen.err
+}
+
+// release gives an update up, so that the next replica need not wait for the lease to end.
+func (u *updater) release(ctx context.Context, fence int64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisTimeout)
+	defer cancel()
+	if err := u.store.release(ctx, fence); err != nil {
+		u.log.Warn("the next update waits for the lease of this one to end", "lease", leaseTTL, "error", err)
+	}
 }
 
 // survey asks the sources within updateTimeout, staying leader meanwhile.
@@ -217,7 +240,8 @@ func (u *updater) once(ctx context.Context) error {
 			u.clock.set(t.Now)
 			got, err := u.load(ctx) // the next prices depend on the last ones
 			if err != nil {
-				return errors.Join(err, u.store.release(ctx, t.Fence))
+				u.release(ctx, t.Fence)
+				return err
 			}
 			u.note(got.problem, got.sources)
 			return u.lead(ctx, t.Fence)
@@ -253,8 +277,28 @@ func (u *updater) load(ctx context.Context) (saved, error) {
 			u.expired = append(u.expired, mint)
 		}
 	}
+	before := u.book.snapshot()
+	got.prices = map[string]float64{}
+	for mint, r := range got.records {
+		if r.ObservedAt.After(before[mint].ObservedAt) {
+			got.prices[mint] = r.Track.Price
+		}
+	}
 	_, err = u.book.merge(got.records)
 	return got, err
+}
+
+// followHistory files the prices of the next version; if versions were missed, it reads the history that Redis has.
+func (u *updater) followHistory(ctx context.Context, got saved) error {
+	if got.version == u.version+1 {
+		u.history.append(got.bucket, got.prices)
+		return nil
+	}
+	series, err := u.store.loadHistory(ctx, slices.Collect(maps.Keys(got.records)))
+	if err == nil {
+		u.history.merge(series)
+	}
+	return err
 }
 
 func (u *updater) note(problem string, health []sourceHealth) {
