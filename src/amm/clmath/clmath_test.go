@@ -297,6 +297,26 @@ func TestAfterAndSpot(t *testing.T) {
 	}
 }
 
+func TestBitmapFindsTheNextSetBit(t *testing.T) {
+	b := Bitmap{First: -128, Words: make([]uint64, 4)}
+	b.Set(-64, []byte{1, 0, 0, 0, 0, 0, 0, 0x80, 0, 2, 0, 0, 0, 0, 0, 0}) // -64, -1 and 9
+	tests := []struct {
+		from int32
+		up   bool
+		want int32
+		ok   bool
+	}{
+		{-128, true, -64, true}, {-64, true, -64, true}, {-63, true, -1, true}, {0, true, 9, true}, {10, true, 0, false},
+		{127, false, 9, true}, {9, false, 9, true}, {8, false, -1, true}, {-2, false, -64, true}, {-65, false, 0, false},
+		{128, true, 0, false}, {-129, false, 0, false},
+	}
+	for _, tt := range tests {
+		if got, ok := b.Next(tt.from, tt.up); got != tt.want || ok != tt.ok {
+			t.Errorf("from %d, up %v: %d, %v, want %d, %v", tt.from, tt.up, got, ok, tt.want, tt.ok)
+		}
+	}
+}
+
 func BenchmarkStep(b *testing.B) {
 	one, liquidity := Uint128{1, 0}, Uint128{0, 1_000_000_000_000}
 	for name, target := range map[string]Uint128{"to the target": {1, 1 << 40}, "short of it": {2, 0}} {

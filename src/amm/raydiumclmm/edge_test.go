@@ -250,9 +250,8 @@ func TestBitmapNumbersArraysFromTheLowest(t *testing.T) {
 	}
 	key := ammtest.Key(9)
 	read := func(data []byte) *amm.Reader { return amm.Accounts{key: {Data: data}}.Reader(key, solana.PublicKey{}) }
-	b := new(bitmap)
-	b.readPool(read(pool), bitmapAt)
-	b.readExtension(read(extension), 40)
+	b := newBitmap(read(pool), bitmapAt)
+	readExtension(b, read(extension), 40)
 	for _, up := range []bool{true, false} {
 		want := slices.Clone(numbers)
 		from, step := int32(-allArrays), int32(1)
@@ -261,7 +260,7 @@ func TestBitmapNumbersArraysFromTheLowest(t *testing.T) {
 			from, step = allArrays-1, -1
 		}
 		var got []int32
-		for n, ok := b.next(from, up); ok; n, ok = b.next(n+step, up) {
+		for n, ok := b.Next(from, up); ok; n, ok = b.Next(n+step, up) {
 			got = append(got, n)
 		}
 		if !slices.Equal(got, want) {

@@ -95,7 +95,7 @@ func (p program) Watch(key solana.PublicKey, accounts amm.Accounts) ([]solana.Pu
 }
 
 // decodeState reads the pool's own account.
-func (p program) decodeState(key solana.PublicKey, accounts amm.Accounts) (*pool, *bitmap, error) {
+func (p program) decodeState(key solana.PublicKey, accounts amm.Accounts) (*pool, clmath.Bitmap, error) {
 	r := accounts.Reader(key, p.id)
 	r.Discriminator(poolDiscriminator)
 	if n := r.Len(); n != poolLen {
@@ -121,8 +121,7 @@ func (p program) decodeState(key solana.PublicKey, accounts amm.Accounts) (*pool
 		feeOn:       r.Uint8(390, "fee_on"),
 		openTime:    r.Uint64(1080, "open_time"),
 	}
-	bits := new(bitmap)
-	bits.readPool(r, bitmapAt)
+	bits := newBitmap(r, bitmapAt)
 	switch {
 	case s.tickSpacing == 0:
 		r.Fail("tick_spacing", "is zero")
@@ -217,7 +216,7 @@ func absent(accounts amm.Accounts, key solana.PublicKey) bool {
 }
 
 // decodeExtension adds the arrays beyond the pool's own bitmap, if there can be any, and says whether they are known.
-func (p program) decodeExtension(s *pool, bits *bitmap, accounts amm.Accounts) (known bool, err error) {
+func (p program) decodeExtension(s *pool, bits clmath.Bitmap, accounts amm.Accounts) (known bool, err error) {
 	if s.tickSpacing > widestSpacing || absent(accounts, s.extension) {
 		return s.tickSpacing > widestSpacing, nil
 	}
@@ -229,12 +228,12 @@ func (p program) decodeExtension(s *pool, bits *bitmap, accounts amm.Accounts) (
 	if r.Key(8, "pool_id") != s.info.Address {
 		r.Fail("pool_id", "belongs to another pool")
 	}
-	bits.readExtension(r, 40)
+	readExtension(bits, r, 40)
 	return true, r.Err()
 }
 
 // newPath lists the arrays with initialised ticks: the present one, if it has any, and the next in the direction.
-func (p program) newPath(s *pool, bits *bitmap, extended, aToB bool) path {
+func (p program) newPath(s *pool, bits clmath.Bitmap, extended, aToB bool) path {
 	span := arrayTicks * s.tickSpacing
 	number := floorDiv(s.tick, span)
 	lowest, highest := floorDiv(minTick, span), floorDiv(maxTick, span)
@@ -244,7 +243,7 @@ func (p program) newPath(s *pool, bits *bitmap, extended, aToB bool) path {
 	}
 	for step := int32(1); ; number += step {
 		var ok bool
-		if number, ok = bits.next(number, !aToB); !ok || number < lowest || number > highest {
+		if number, ok = bits.Next(number, !aToB); !ok || number < lowest || number > highest {
 			return to
 		}
 		if len(to.arrays) == maxArrays {
