@@ -3,10 +3,12 @@ package harness
 import (
 	"fmt"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
 )
 
 // argoRules judge what hands the overlays to Argo CD.
@@ -20,6 +22,11 @@ var argoRules = []Rule{{
 	Reason: "Argo CD refuses kinds that the AppProject does not list; every kind listed without need is one a mistake can create",
 	Fix:    "list exactly the kinds that the overlay renders",
 	Check:  checkProjectKinds,
+}, {
+	Name:   "build-options",
+	Reason: "without --enable-helm Argo CD cannot render the overlays; any further flag makes its render differ from the reviewed one",
+	Fix:    "give kustomize.buildOptions in the argocd-cm patch the value --enable-helm and nothing else",
+	Check:  checkBuildOptions,
 }}
 
 var (
@@ -117,6 +124,33 @@ func checkApplications(r *Render) []Finding {
 		if byOverlay[o.Dir] == "" && r.Argo.Rendered() {
 			all = append(all, Finding{Overlay: o.Name, Object: o.Dir, Problem: "no Application under argocd/ syncs it"})
 		}
+	}
+	return all
+}
+
+// checkBuildOptions reads the patches of Argo CD's own ConfigMap, which no kustomization renders.
+func checkBuildOptions(r *Render) []Finding {
+	const key = "kustomize.buildOptions"
+	var all []Finding
+	found := false
+	for _, file := range r.Under("argocd") {
+		data, err := r.Read(file)
+		if err != nil {
+			return []Finding{{Object: file, Problem: err.Error()}}
+		}
+		var patch struct {
+			Data map[string]string `json:"data"`
+		}
+		if filepath.Ext(file) != ".yaml" || yaml.Unmarshal(data, &patch) != nil || patch.Data[key] == "" {
+			continue
+		}
+		found = true
+		if options := patch.Data[key]; options != "--enable-helm" {
+			all = append(all, Finding{Object: file, Field: "data[" + key + "]", Problem: fmt.Sprintf("is %q, not --enable-helm", options)})
+		}
+	}
+	if !found {
+		all = append(all, Finding{Object: "argocd", Problem: "no file sets " + key})
 	}
 	return all
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -30,6 +31,11 @@ var configRules = []Rule{{
 	Reason: "the binary reads the secret from a file, and nothing puts a file there",
 	Fix:    "mount the volume that holds the key, or correct the path",
 	Check:  inEachOverlay(checkSecretFiles),
+}, {
+	Name:   "right-network",
+	Reason: "a service that quotes or sends on another network than its users believe loses their money",
+	Fix:    "use this network's own address or name",
+	Check:  checkNetworkNames,
 }}
 
 // programs are the binaries of this repository by the last part of their image's name, each with its commands' check of
@@ -122,6 +128,27 @@ func checkAcceptedConfig(o *Overlay) []Finding {
 		}
 	}
 	return all
+}
+
+// checkNetworkNames looks for the name of one overlay's network in another's environment.
+func checkNetworkNames(r *Render) []Finding {
+	return inEachOverlay(func(o *Overlay) []Finding {
+		var all []Finding
+		for _, w := range o.workloads {
+			for at, c := range w.Containers() {
+				env, _ := environment(o, c)
+				for _, name := range slices.Sorted(maps.Keys(env)) {
+					words := strings.FieldsFunc(env[name], func(c rune) bool { return !unicode.IsLetter(c) })
+					for _, other := range r.OverlayNames() {
+						if other != o.Name && slices.Contains(words, other) {
+							all = append(all, Finding{Object: w.ID(), Field: at + ".env[" + name + "]", Problem: fmt.Sprintf("%q speaks of %s", env[name], other)})
+						}
+					}
+				}
+			}
+		}
+		return all
+	})(r)
 }
 
 // chosenCommand returns the command that a container runs, if it is one of ours.

@@ -104,6 +104,9 @@ func remoteReferences(src *Source, file string) []Finding {
 		return nil
 	}
 	var all []Finding
+	if src.Kustomizations[file].OpenAPI != nil {
+		all = append(all, Finding{Object: file, Field: "openapi", Problem: "changes how kustomize merges in every other overlay of the same process", Fix: "leave it out; custom lists merge by patches"})
+	}
 	walk(tree, "", func(field, key, value string) {
 		if key == "repo" || key == "chartRepoUrl" || key == "chartRepoName" {
 			all = append(all, Finding{Object: file, Field: field, Problem: fmt.Sprintf("names the chart repository %q", value)})

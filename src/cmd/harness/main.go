@@ -1,5 +1,5 @@
 // Command harness judges the repository it is started in: `harness check [overlay…]` renders the overlays and lists
-// what is wrong with them. It exits 1 when something is, 2 when it could not look.
+// what is wrong with them; `harness rules` lists what must hold. It exits 1 when something is wrong, 2 when it could not look.
 package main
 
 import (
@@ -24,8 +24,14 @@ func run(ctx context.Context, args []string) int {
 	root := flags.String("root", ".", "the repository to judge")
 	tools := flags.String("tools", "", "the repository whose build/bin and pinned schemas are used, if another")
 	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), "usage: harness check [flags] [overlay…]\n\nRenders the overlays (all of environments/ unless named) and lists what is wrong with them.\n\n")
+		fmt.Fprint(flags.Output(), "usage: harness check [flags] [overlay…]   render the overlays (all unless named) and list what is wrong with them\n       harness rules                      list what must hold, why, and what to do when it does not\n\n")
 		flags.PrintDefaults()
+	}
+	if len(args) == 1 && args[0] == "rules" {
+		for _, rule := range harness.Rules() {
+			fmt.Printf("%s\n    why: %s\n    fix: %s\n", rule.Name, rule.Reason, rule.Fix)
+		}
+		return 0
 	}
 	if len(args) == 0 || args[0] != "check" {
 		flags.SetOutput(os.Stderr)
