@@ -25,10 +25,15 @@ type Config struct {
 
 	Network string `env:"NETWORK" envDefault:"mainnet"`
 	// UpstreamMode says who answers the four swap operations. Jupiter exists on mainnet only.
-	UpstreamMode      string          `env:"UPSTREAM_MODE" envDefault:"jupiter"`
-	JupiterAPIURL     string          `env:"JUPITER_API_URL" envDefault:"https://api.jup.ag/swap/v1"`
-	JupiterAPIKey     platform.Secret `env:"JUPITER_API_KEY"`
-	RouteOptimizerURL string          `env:"ROUTE_OPTIMIZER_URL"`
+	UpstreamMode  string          `env:"UPSTREAM_MODE" envDefault:"jupiter"`
+	JupiterAPIURL string          `env:"JUPITER_API_URL" envDefault:"https://api.jup.ag/swap/v1"`
+	JupiterAPIKey platform.Secret `env:"JUPITER_API_KEY"`
+	// JupiterFallbackURL is asked when the first fails, with a key of its own: a self-hosted router, say, or Jupiter behind one.
+	JupiterFallbackURL string          `env:"JUPITER_FALLBACK_URL"`
+	JupiterFallbackKey platform.Secret `env:"JUPITER_FALLBACK_API_KEY"`
+	RouteOptimizerURL  string          `env:"ROUTE_OPTIMIZER_URL"`
+	// OptimizerFallback lets the route-optimizer quote when no Jupiter does. Its quotes are marked.
+	OptimizerFallback bool `env:"OPTIMIZER_FALLBACK" envDefault:"false"`
 	// PriceOracleURL is asked for prices before Jupiter; empty: Jupiter alone.
 	PriceOracleURL string `env:"PRICE_ORACLE_URL"`
 
@@ -72,6 +77,7 @@ func (c Config) Validate() error {
 	}
 	switch c.UpstreamMode {
 	case modeJupiter:
+		check(c.RouteOptimizerURL != "" || !c.OptimizerFallback, "ROUTE_OPTIMIZER_URL is missing: OPTIMIZER_FALLBACK needs it")
 	case modeOptimizer:
 		check(c.RouteOptimizerURL != "", "ROUTE_OPTIMIZER_URL is missing: UPSTREAM_MODE %s needs it", modeOptimizer)
 	default:

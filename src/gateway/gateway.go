@@ -20,9 +20,10 @@ type gateway struct {
 	cfg       Config
 	log       *slog.Logger
 	metrics   *metrics
-	swaps     *upstream // of the four swap operations
-	jupiter   *upstream // nil where Jupiter is not: any network but mainnet
-	oracle    *upstream // nil if none is configured
+	swaps     []*upstream // of the four swap operations, the first choice first
+	optimizer *upstream   // stands in for all of them; nil: not allowed
+	jupiter   *upstream   // nil where Jupiter is not: any network but mainnet
+	oracle    *upstream   // nil if none is configured
 	upstreams []*upstream
 	who       *identity
 	quotes    *cache
@@ -80,10 +81,16 @@ func newGateway(cfg Config, p *platform.Process, transport http.RoundTripper) (*
 		return u
 	}
 	if cfg.UpstreamMode == modeOptimizer {
-		g.swaps = add("route-optimizer", "ROUTE_OPTIMIZER_URL", cfg.RouteOptimizerURL, nil)
+		g.swaps = []*upstream{add(optimizerName, "ROUTE_OPTIMIZER_URL", cfg.RouteOptimizerURL, nil)}
 	} else {
 		g.jupiter = add("jupiter", "JUPITER_API_URL", cfg.JupiterAPIURL, cfg.JupiterAPIKey.Value)
-		g.swaps = g.jupiter
+		g.swaps = []*upstream{g.jupiter}
+		if cfg.JupiterFallbackURL != "" {
+			g.swaps = append(g.swaps, add("jupiter-fallback", "JUPITER_FALLBACK_URL", cfg.JupiterFallbackURL, cfg.JupiterFallbackKey.Value))
+		}
+		if cfg.OptimizerFallback {
+			g.optimizer = add(optimizerName, "ROUTE_OPTIMIZER_URL", cfg.RouteOptimizerURL, nil)
+		}
 		if cfg.Network != "mainnet" {
 			p.Log.Warn("Jupiter serves mainnet only", "NETWORK", cfg.Network, "UPSTREAM_MODE", cfg.UpstreamMode)
 		}

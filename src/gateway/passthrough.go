@@ -10,7 +10,7 @@ import (
 
 // labels serves GET /program-id-to-label.
 func (g *gateway) labels(w http.ResponseWriter, r *http.Request) {
-	a, err := g.swaps.fetch(r.Context(), &call{
+	a, err := g.fetchSwap(r.Context(), &call{
 		endpoint: endpointLabels, method: http.MethodGet, path: endpointLabels, query: r.URL.RawQuery, header: upstreamHeader(r), priority: ratelimit.Price,
 	})
 	respond(w, a, err)

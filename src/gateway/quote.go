@@ -33,7 +33,7 @@ func (g *gateway) quote(w http.ResponseWriter, r *http.Request) {
 		endpoint: endpointQuote, method: http.MethodGet, path: endpointQuote,
 		query: normaliseQuote(query).Encode(), header: upstreamHeader(r), priority: ratelimit.Quote,
 	}
-	send := func(ctx context.Context) (*answer, error) { return g.swaps.fetch(ctx, c) }
+	send := func(ctx context.Context) (*answer, error) { return g.fetchSwap(ctx, c) }
 	if bypass {
 		a, err := send(r.Context())
 		g.quotes.respond(w, a, 0, cacheBypass, err)

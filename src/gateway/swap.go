@@ -32,7 +32,7 @@ func (g *gateway) swap(endpoint string) http.HandlerFunc {
 			respond(w, nil, err)
 			return
 		}
-		a, err := g.swaps.fetch(r.Context(), &call{
+		a, err := g.fetchSwap(r.Context(), &call{
 			endpoint: endpoint, method: http.MethodPost, path: endpoint, query: r.URL.RawQuery, header: jsonHeader(r), body: body, priority: ratelimit.Swap,
 		})
 		respond(w, a, err)
