@@ -17,18 +17,33 @@ import (
 // breaker spares an upstream that does not serve one endpoint, and its callers the wait.
 type breaker struct {
 	*gobreaker.CircuitBreaker[*answer]
-	resetTimeout time.Duration
-	reopens      atomic.Int64 // Unix nanoseconds: when an open breaker lets a trial through
+	// failures in a row: the library's own count ends with its window, and an upstream that is asked once a minute must
+	// open the breaker too.
+	failures atomic.Uint32
+	reopens  atomic.Int64 // Unix nanoseconds: when an open breaker lets a trial through
 }
 
+const (
+	// ratioWindow is the time over which the ratio of failures counts, from ratioRequests in it.
+	ratioWindow   = 10 * time.Second
+	ratioRequests = 20
+)
+
 func newBreaker(cfg BreakerConfig, onChange func(from, to gobreaker.State)) *breaker {
-	b := &breaker{resetTimeout: cfg.ResetTimeout}
+	b := new(breaker)
 	b.CircuitBreaker = gobreaker.NewCircuitBreaker[*answer](gobreaker.Settings{
-		Timeout:     cfg.ResetTimeout,
-		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= cfg.FailureThreshold },
+		Interval:     ratioWindow,
+		BucketPeriod: ratioWindow / 10,
+		Timeout:      cfg.ResetTimeout,
+		ReadyToTrip: func(c gobreaker.Counts) bool {
+			counted := c.TotalSuccesses + c.TotalFailures
+			return b.failures.Load() >= cfg.FailureThreshold ||
+				cfg.FailureRatio > 0 && counted >= ratioRequests && float64(c.TotalFailures) >= cfg.FailureRatio*float64(counted)
+		},
 		// A caller who hangs up says nothing about the upstream.
 		IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
+			b.failures.Store(0)
 			if to == gobreaker.StateOpen {
 				b.reopens.Store(time.Now().Add(cfg.ResetTimeout).UnixNano())
 			}
@@ -49,7 +64,13 @@ func (b *breaker) do(upstream string, send func() (*answer, error)) (*answer, er
 	a, err := b.Execute(func() (*answer, error) {
 		a, err := send()
 		if err == nil && a.status >= 500 && !callersFault(a) {
-			return nil, failedAnswer{a}
+			err = failedAnswer{a}
+		}
+		switch {
+		case err == nil:
+			b.failures.Store(0)
+		case !errors.Is(err, context.Canceled):
+			b.failures.Add(1)
 		}
 		return a, err
 	})

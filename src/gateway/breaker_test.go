@@ -17,7 +17,7 @@ import (
 	"jupiter-dex-integration/src/jupiter"
 )
 
-var known = BreakerConfig{Enabled: true, FailureThreshold: 5, Timeout: 30 * time.Second, ResetTimeout: time.Minute}
+var known = BreakerConfig{Enabled: true, FailureThreshold: 5, FailureRatio: 0.5, Timeout: 30 * time.Second, ResetTimeout: time.Minute}
 
 func sending(status int, err error) func() (*answer, error) {
 	return func() (*answer, error) {
@@ -64,6 +64,38 @@ func TestBreakerOpensAtTheFifthConsecutiveFailure(t *testing.T) {
 			t.Errorf("%s: open is %v", tt.name, open)
 		}
 	}
+}
+
+func TestBreakerCountsFailuresInARowHoweverSeldomAndARatioOfRecentOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seldom := newBreaker(known, func(_, _ gobreaker.State) {})
+		for range 5 {
+			seldom.do("jupiter", sending(500, nil))
+			time.Sleep(time.Minute)
+		}
+		if seldom.reopens.Load() == 0 {
+			t.Error("five failures, a minute apart, did not open it")
+		}
+		for _, tt := range []struct {
+			good, bad int // in turn
+			pause     time.Duration
+			open      bool
+		}{{1, 1, 0, true}, {2, 1, 0, false}, {1, 1, 2 * time.Second, false}} {
+			b := newBreaker(known, func(_, _ gobreaker.State) {})
+			for range 30 {
+				for range tt.good {
+					b.do("jupiter", sending(200, nil))
+				}
+				for range tt.bad {
+					b.do("jupiter", sending(500, nil))
+				}
+				time.Sleep(tt.pause)
+			}
+			if open := b.reopens.Load() != 0; open != tt.open {
+				t.Errorf("%+v: opened is %v", tt, open)
+			}
+		}
+	})
 }
 
 func TestBreakerGivesTheUpstreamsOwnFailure(t *testing.T) {

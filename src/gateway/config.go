@@ -57,6 +57,8 @@ type Config struct {
 type BreakerConfig struct {
 	Enabled          bool   `env:"CIRCUIT_BREAKER_ENABLED" envDefault:"true"`
 	FailureThreshold uint32 `env:"CIRCUIT_BREAKER_FAILURE_THRESHOLD" envDefault:"5"`
+	// FailureRatio opens it too, over the last seconds; 0: only failures in a row do.
+	FailureRatio float64 `env:"CIRCUIT_BREAKER_FAILURE_RATIO" envDefault:"0.5"`
 	// Timeout bounds one upstream call, also with the breaker disabled.
 	Timeout      time.Duration `env:"CIRCUIT_BREAKER_TIMEOUT" envDefault:"30s"`
 	ResetTimeout time.Duration `env:"CIRCUIT_BREAKER_RESET_TIMEOUT" envDefault:"60s"`
@@ -84,6 +86,7 @@ func (c Config) Validate() error {
 		check(false, "UPSTREAM_MODE must be %s or %s, not %q", modeJupiter, modeOptimizer, c.UpstreamMode)
 	}
 	check(c.Breaker.FailureThreshold > 0, "CIRCUIT_BREAKER_FAILURE_THRESHOLD must be at least 1")
+	check(c.Breaker.FailureRatio >= 0 && c.Breaker.FailureRatio <= 1, "CIRCUIT_BREAKER_FAILURE_RATIO must be from 0 to 1, not %v", c.Breaker.FailureRatio)
 	check(c.Breaker.Timeout > 0 && c.Breaker.Timeout <= maxUpstreamTimeout,
 		"CIRCUIT_BREAKER_TIMEOUT must be more than 0 and at most %v, not %v", maxUpstreamTimeout, c.Breaker.Timeout)
 	check(c.Breaker.ResetTimeout > 0, "CIRCUIT_BREAKER_RESET_TIMEOUT must be more than 0, not %v", c.Breaker.ResetTimeout)
