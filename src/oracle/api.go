@@ -28,6 +28,7 @@ func newAPI(u *updater) http.Handler {
 		"GET /v1/prices/{mint}":         {"v1-price", a.serveDetail},
 		"GET /v1/prices/{mint}/history": {"v1-history", a.serveHistory},
 		"GET /v1/sources":               {"v1-sources", a.serveSources},
+		"GET /v1/stream":                {"v1-stream", a.serveStream},
 	} {
 		mux.Handle(pattern, platform.Route(route.name, http.HandlerFunc(route.serve)))
 	}
@@ -52,7 +53,7 @@ func (a api) servePrices(w http.ResponseWriter, r *http.Request) {
 		jupiter.WriteError(w, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeInvalidRequest, "The query cannot be parsed: %v", err))
 		return
 	}
-	ids, err := parseIDs(query["ids"], entries)
+	ids, err := parseIDs(query["ids"], entries, jupiter.MaxPriceIDs)
 	if err != nil {
 		jupiter.WriteError(w, err)
 		return
@@ -132,13 +133,9 @@ type detail struct {
 func (a api) detail(mint string, r record) detail {
 	now := a.clock.now()
 	d := detail{
-		Mint: mint, Price: string(r.Price), State: a.rules.ages.state(r, now), Reasons: append([]string{}, r.Degraded...),
+		Mint: mint, Price: string(r.Price), Confidence: r.confidence(), State: a.rules.ages.state(r, now), Reasons: append([]string{}, r.Degraded...),
 		EMA: string(formatPrice(r.Track.EMA)), ObservedAt: r.ObservedAt, CheckedAt: r.CheckedAt,
 		AgeMs: a.clock.since(r.ObservedAt).Milliseconds(), Slot: r.Slot, Sources: r.Sources,
-	}
-	if r.Confidence != nil {
-		text := string(formatPrice(*r.Confidence))
-		d.Confidence = &text
 	}
 	if twap := aggregate.TWAP(a.history.points(mint, now.Add(-twapSpan)), now.Add(-twapSpan), now); !math.IsNaN(twap) {
 		text := string(formatPrice(twap))
@@ -207,11 +204,11 @@ func (a api) serveSources(w http.ResponseWriter, _ *http.Request) {
 	}{health})
 }
 
-// parseIDs reads the values of ids, comma-separated or repeated, without duplicates. Only what is not a known mint has to
+// parseIDs reads the values of ids, comma-separated or repeated, without duplicates, at most most. Only what is not a known mint has to
 // be decoded.
-func parseIDs(values []string, known map[string]entry) ([]string, error) {
+func parseIDs(values []string, known map[string]entry, most int) ([]string, error) {
 	var ids []string
-	seen := make(map[string]bool, jupiter.MaxPriceIDs)
+	seen := make(map[string]bool, most)
 	for _, value := range values {
 		for id := range strings.SplitSeq(value, ",") {
 			id = strings.TrimSpace(id)
@@ -223,15 +220,15 @@ func parseIDs(values []string, known map[string]entry) ([]string, error) {
 					return nil, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeInvalidRequest, "Query parameter ids: %.64q is not a base58 public key of 32 bytes", id)
 				}
 			}
-			if len(ids) == jupiter.MaxPriceIDs {
-				return nil, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeInvalidRequest, "Query parameter ids has more than %d mints", jupiter.MaxPriceIDs)
+			if len(ids) == most {
+				return nil, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeInvalidRequest, "Query parameter ids has more than %d mints", most)
 			}
 			seen[id] = true
 			ids = append(ids, id)
 		}
 	}
 	if len(ids) == 0 {
-		return nil, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeInvalidRequest, "Query parameter ids is missing: list up to %d mints, separated by commas", jupiter.MaxPriceIDs)
+		return nil, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeInvalidRequest, "Query parameter ids is missing: list up to %d mints, separated by commas", most)
 	}
 	return ids, nil
 }

@@ -22,7 +22,7 @@ func testAPI(t *testing.T, prices map[string]string) *updater {
 	for mint, usd := range prices {
 		records[mint] = someRecord(usd, time.Now())
 	}
-	if _, err := u.book.merge(records); err != nil {
+	if err := u.book.merge(records); err != nil {
 		t.Fatal(err)
 	}
 	return u
@@ -112,14 +112,14 @@ func FuzzParseIDs(f *testing.F) {
 		if err != nil {
 			return
 		}
-		ids, err := parseIDs(values["ids"], known)
+		ids, err := parseIDs(values["ids"], known, jupiter.MaxPriceIDs)
 		if err != nil {
 			return
 		}
 		if len(ids) == 0 || len(ids) > jupiter.MaxPriceIDs {
 			t.Errorf("%d ids", len(ids))
 		}
-		again, err := parseIDs([]string{strings.Join(ids, ",")}, known)
+		again, err := parseIDs([]string{strings.Join(ids, ",")}, known, jupiter.MaxPriceIDs)
 		if diff := cmp.Diff(ids, again); diff != "" || err != nil {
 			t.Errorf("%v: %s", err, diff)
 		}

@@ -84,7 +84,7 @@ func TestPythSourceBelievesOnlyWhatItShould(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			chain := &fakeChain{accounts: map[solana.PublicKey]*amm.Account{key(1): c.account, solana.MustPublicKeyFromBase58(wsol): mintAccount(9)}}
 			now := func() time.Time { return noon }
-			known := &decimals{book: newBook(&clock{}), accounts: chain, read: map[string]uint8{}}
+			known := &decimals{book: newBook(&clock{}, agesOf(time.Minute)), accounts: chain, read: map[string]uint8{}}
 			s := &pythSource{map[string]feed{wsol: {key(1), &ours}}, pyth.Programs, chain, known, newMetrics(prometheus.NewRegistry()), now}
 			observed, err := s.observe(t.Context(), []string{wsol, usdc})
 			if err != nil {
@@ -110,7 +110,7 @@ func TestPythSourceBelievesOnlyWhatItShould(t *testing.T) {
 
 func TestPythSourceSaysThatTheNodeIsGone(t *testing.T) {
 	chain := &fakeChain{err: errors.New("no Solana RPC node answered")}
-	s := &pythSource{map[string]feed{wsol: {account: key(1)}}, pyth.Programs, chain, &decimals{book: newBook(&clock{})}, newMetrics(prometheus.NewRegistry()), time.Now}
+	s := &pythSource{map[string]feed{wsol: {account: key(1)}}, pyth.Programs, chain, &decimals{book: newBook(&clock{}, agesOf(time.Minute))}, newMetrics(prometheus.NewRegistry()), time.Now}
 	observed, err := s.observe(t.Context(), []string{wsol})
 	if !errors.Is(err, chain.err) || !strings.Contains(observed[wsol].Reason, "no Solana RPC node") {
 		t.Errorf("%+v, %v", observed, err)
@@ -159,7 +159,7 @@ func testOptimizerSource(t *testing.T, f *fakeOptimizer) *optimizerSource {
 	for mint, places := range map[string]uint8{wsol: 9, usdc: 6, jup: 6} {
 		chain.accounts[solana.MustPublicKeyFromBase58(mint)] = mintAccount(places)
 	}
-	b := newBook(&clock{})
+	b := newBook(&clock{}, agesOf(time.Minute))
 	ru := rules{aggregate.DefaultPolicy, agesOf(time.Minute), map[string]float64{usdc: 1}}
 	return &optimizerSource{client, usdc, []float64{100, 1000, 10000}, b, ru, &decimals{book: b, accounts: chain, read: map[string]uint8{}},
 		newMetrics(prometheus.NewRegistry()), b.clock.now}
@@ -192,7 +192,7 @@ func TestOptimizerSourceConvertsThroughWhatTheStableCoinIsWorth(t *testing.T) {
 		s := testOptimizerSource(t, f)
 		r := someRecord(price, time.Now())
 		r.Decimals = nil // the mint itself says 6
-		if _, err := s.book.merge(map[string]record{usdc: r}); err != nil {
+		if err := s.book.merge(map[string]record{usdc: r}); err != nil {
 			t.Fatal(err)
 		}
 		observed, err := s.observe(t.Context(), []string{wsol})

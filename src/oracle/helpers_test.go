@@ -117,7 +117,7 @@ func testUpdater(client priceClient, rdb *redis.Client, interval time.Duration, 
 	ru := rules{aggregate.DefaultPolicy, agesOf(interval), nil}
 	ru.policy.MinSources = 1
 	u := &updater{tokens: tokens, interval: interval, sources: []source{&jupiterSource{client, m, clk.now}}, rules: ru, clock: clk,
-		book: newBook(clk), history: newHistory(interval), metrics: m, log: quiet}
+		book: newBook(clk, ru.ages), history: newHistory(interval), streams: newStreams(), metrics: m, log: quiet}
 	if rdb != nil {
 		u.store = newStore(rdb, "mainnet")
 	}

@@ -88,6 +88,28 @@ func (r record) v3() ([]byte, error) {
 		Liquidity: r.Liquidity, CreatedAt: r.CreatedAt})
 }
 
+// event is what a stream says of the record; nil without a price.
+func (r record) event(s state) ([]byte, error) {
+	if r.Price == "" {
+		return nil, nil
+	}
+	return json.Marshal(struct {
+		Price      string    `json:"price"`
+		Confidence *string   `json:"confidence"`
+		State      state     `json:"state"`
+		ObservedAt time.Time `json:"observedAt"`
+		Slot       uint64    `json:"slot"`
+	}{string(r.Price), r.confidence(), s, r.ObservedAt, r.Slot})
+}
+
+// confidence is Confidence as a decimal in a string.
+func (r record) confidence() *string {
+	if r.Confidence == nil {
+		return nil
+	}
+	return new(string(formatPrice(*r.Confidence)))
+}
+
 // missing is why there is no price in Jupiter's shape.
 func (r record) missing() string {
 	if r.Price != "" {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"jupiter-dex-integration/src/chain"
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/platform"
@@ -18,7 +20,9 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 		return err
 	}
 	defer closeStore()
-	p.Registry.MustRegister(bookCollector{u.book, u.tokens, u.rules})
+	p.Registry.MustRegister(bookCollector{u.book, u.tokens, u.rules}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "jupiter_price_streams", Help: "Streams of prices that are open."}, func() float64 { return float64(u.streams.open.Load()) }))
+	defer context.AfterFunc(ctx, func() { close(u.streams.closing) })()
 	return p.Serve(ctx, cfg.ServerConfig, platform.Service{
 		Handler:    newAPI(u),
 		Checks:     u.checks(),
@@ -52,7 +56,7 @@ func newUpdater(cfg UpdateConfig, p *platform.Process) (*updater, func() error, 
 	clk := &clock{}
 	m := newMetrics(p.Registry)
 	u := &updater{
-		tokens: cfg.Tokens, interval: cfg.UpdateInterval, rules: ru, clock: clk, book: newBook(clk), history: newHistory(cfg.UpdateInterval), metrics: m, log: p.Log,
+		tokens: cfg.Tokens, interval: cfg.UpdateInterval, rules: ru, clock: clk, book: newBook(clk, ru.ages), history: newHistory(cfg.UpdateInterval), streams: newStreams(), metrics: m, log: p.Log,
 	}
 	if u.sources, err = cfg.sources(u); err != nil {
 		return nil, nil, err

@@ -213,15 +213,15 @@ func TestStateOfPricesIsInAHeader(t *testing.T) {
 func TestReplicaWithAWrongClockNeitherBlocksNorMisjudges(t *testing.T) {
 	now := time.Now()
 	c := &clock{}
-	b := newBook(c)
+	b := newBook(c, agesOf(time.Minute))
 	c.set(now.Add(-time.Hour)) // Redis is right; this machine is an hour ahead
 	if age := c.since(now.Add(-time.Hour)); age > time.Minute {
 		t.Errorf("a price of this moment is %v old", age)
 	}
-	if _, err := b.merge(map[string]record{wsol: someRecord("75", now)}); err != nil { // from before the clock was known
+	if err := b.merge(map[string]record{wsol: someRecord("75", now)}); err != nil { // from before the clock was known
 		t.Fatal(err)
 	}
-	if _, err := b.merge(map[string]record{wsol: someRecord("76", now.Add(-time.Hour))}); err != nil || b.usd(wsol) != "76" {
+	if err := b.merge(map[string]record{wsol: someRecord("76", now.Add(-time.Hour))}); err != nil || b.usd(wsol) != "76" {
 		t.Errorf("a version from the future blocks the present: %s, %v", b.usd(wsol), err)
 	}
 }

@@ -31,6 +31,7 @@ type updater struct {
 	store    *store // nil: no Redis is configured
 	book     *book
 	history  *history
+	streams  *streams
 	metrics  *metrics
 	log      *slog.Logger
 
@@ -177,7 +178,7 @@ func (u *updater) lead(ctx context.Context, fence int64) error {
 	u.metrics.update(time.Since(start), len(out.prices), seen.err)
 	u.note(out.problem, out.sources)
 	u.refreshed, u.jitter = time.Now(), rand.N(u.interval/10)
-	if _, err := u.book.merge(out.records); err != nil {
+	if err := u.book.merge(out.records); err != nil {
 		return errors.Join(seen.err, err)
 	}
 	u.history.append(out.bucket, out.prices)
@@ -284,8 +285,7 @@ func (u *updater) load(ctx context.Context) (saved, error) {
 			got.prices[mint] = r.Track.Price
 		}
 	}
-	_, err = u.book.merge(got.records)
-	return got, err
+	return got, u.book.merge(got.records)
 }
 
 // followHistory files the prices of the next version; if versions were missed, it reads the history that Redis has.
