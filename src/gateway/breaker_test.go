@@ -218,6 +218,44 @@ func TestUpstreamFaultsBecomeErrorsWithinTheirBound(t *testing.T) {
 	wantError(t, get(t, gw.api+goodQuote), 502, "UPSTREAM_UNAVAILABLE")
 }
 
+func TestHangingUpstreamHoldsUpABoundedNumber(t *testing.T) {
+	release := make(chan struct{})
+	asked := make(chan struct{}, 10)
+	jup := newStub(t, func(w http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-release
+		says(200, `{}`)(w, r)
+	})
+	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "UPSTREAM_MAX_IN_FLIGHT=2", "CIRCUIT_BREAKER_FAILURE_THRESHOLD=1")
+	answers := make(chan int, 2)
+	for range 2 {
+		go func() {
+			resp, err := http.Get(gw.api + "/program-id-to-label")
+			if err != nil {
+				answers <- 0
+				return
+			}
+			resp.Body.Close()
+			answers <- resp.StatusCode
+		}()
+		<-asked
+	}
+	r := get(t, gw.api+goodQuote)
+	wantError(t, r, 503, "OVERLOADED")
+	if r.header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After %q", r.header.Get("Retry-After"))
+	}
+	close(release)
+	for range 2 {
+		if status := <-answers; status != 200 {
+			t.Errorf("one that waited got %d", status)
+		}
+	}
+	if r := get(t, gw.api+goodQuote); r.status != 200 {
+		t.Errorf("afterwards: %d %s", r.status, r.body)
+	}
+}
+
 func TestCallerWhoHangsUpEndsTheUpstreamCall(t *testing.T) {
 	asked, ended := make(chan struct{}), make(chan struct{})
 	jup := newStub(t, func(_ http.ResponseWriter, r *http.Request) {

@@ -37,6 +37,9 @@ type Config struct {
 	// PriceOracleURL is asked for prices before Jupiter; empty: Jupiter alone.
 	PriceOracleURL string `env:"PRICE_ORACLE_URL"`
 
+	// MaxInFlight bounds the calls that wait for one upstream; what comes on top is refused at once.
+	MaxInFlight int64 `env:"UPSTREAM_MAX_IN_FLIGHT" envDefault:"1024"`
+
 	Breaker   BreakerConfig
 	RateLimit RateLimitConfig
 	Budget    BudgetConfig
@@ -85,6 +88,7 @@ func (c Config) Validate() error {
 	default:
 		check(false, "UPSTREAM_MODE must be %s or %s, not %q", modeJupiter, modeOptimizer, c.UpstreamMode)
 	}
+	check(c.MaxInFlight > 0, "UPSTREAM_MAX_IN_FLIGHT must be at least 1, not %d", c.MaxInFlight)
 	check(c.Breaker.FailureThreshold > 0, "CIRCUIT_BREAKER_FAILURE_THRESHOLD must be at least 1")
 	check(c.Breaker.FailureRatio >= 0 && c.Breaker.FailureRatio <= 1, "CIRCUIT_BREAKER_FAILURE_RATIO must be from 0 to 1, not %v", c.Breaker.FailureRatio)
 	check(c.Breaker.Timeout > 0 && c.Breaker.Timeout <= maxUpstreamTimeout,

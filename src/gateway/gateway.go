@@ -73,10 +73,11 @@ func newGateway(cfg Config, p *platform.Process, transport http.RoundTripper) (*
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", variable, err))
 		}
-		u := &upstream{name: name, client: client, timeout: cfg.Breaker.Timeout, metrics: g.metrics, log: p.Log}
+		u := &upstream{name: name, client: client, timeout: cfg.Breaker.Timeout, maxInFlight: cfg.MaxInFlight, metrics: g.metrics, log: p.Log}
 		if cfg.Breaker.Enabled {
 			u.breakers = g.newBreakers(name)
 		}
+		g.metrics.watchInFlight(name, &u.inFlight)
 		g.upstreams = append(g.upstreams, u)
 		return u
 	}

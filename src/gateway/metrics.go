@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,6 +42,13 @@ func (m *metrics) watchBreaker(upstream, endpoint string, b *breaker) {
 		}
 		return 0
 	}))
+}
+
+func (m *metrics) watchInFlight(upstream string, n *atomic.Int64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "jupiter_upstream_in_flight_requests",
+		Help:        "Calls that wait for an upstream's answer.",
+		ConstLabels: prometheus.Labels{"upstream": upstream},
+	}, func() float64 { return float64(n.Load()) }))
 }
 
 // outcome is the label of an upstream call, from a closed set.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -93,8 +94,11 @@ type upstream struct {
 	timeout  time.Duration
 	breakers map[string]*breaker // by endpoint; nil: no breakers
 	budget   *budget             // nil: the upstream sets no quota
-	metrics  *metrics
-	log      *slog.Logger
+	// inFlight is bounded: what an upstream that hangs holds up must not take the memory of those that answer.
+	inFlight    atomic.Int64
+	maxInFlight int64
+	metrics     *metrics
+	log         *slog.Logger
 }
 
 // fetch sends c and returns the answer, which the caller must write or close. An error is a *jupiter.Error, or the cause
@@ -106,6 +110,12 @@ func (u *upstream) fetch(ctx context.Context, c *call) (*answer, error) {
 		if err := u.budget.wait(ctx, c); err != nil {
 			return nil, err
 		}
+	}
+	defer u.inFlight.Add(-1)
+	if u.inFlight.Add(1) > u.maxInFlight {
+		e := jupiter.Errorf(http.StatusServiceUnavailable, jupiter.CodeOverloaded, "too many requests wait for %s already", u.name)
+		e.RetryAfter = time.Second
+		return nil, e
 	}
 	if b == nil {
 		return u.roundTrip(ctx, c)

@@ -20,6 +20,7 @@ const (
 	CodeUpstreamUnavailable = "UPSTREAM_UNAVAILABLE"
 	CodeUpstreamTimeout     = "UPSTREAM_TIMEOUT"
 	CodeCircuitOpen         = "CIRCUIT_OPEN"
+	CodeOverloaded          = "OVERLOADED"
 	CodeMethodNotAllowed    = "METHOD_NOT_ALLOWED"
 	CodeStateNotReady       = "STATE_NOT_READY"
 	CodeTooManyRequests     = "TOO_MANY_REQUESTS"
