@@ -59,7 +59,7 @@ type Plan struct {
 	Legs []Leg
 	// Routes is how many paths from input to output the legs were made of.
 	Routes int
-	// Accounts is an estimate, from above, of the accounts that a transaction for the plan names.
+	// Accounts is an estimate of the accounts that a transaction for the plan names; Limits.Fits can know better.
 	Accounts int
 	// Spot is what one unit of input would give through the same legs at marginal prices and without fees. It is for display.
 	Spot float64
@@ -74,12 +74,15 @@ type Leg struct {
 	ShareBps uint16
 }
 
-// baseAccounts are named by a swap transaction whatever the legs are: the user, his two token accounts, and the system, token,
-// associated-token-account and compute-budget programs.
-const baseAccounts = 7
+// What a transaction for a plan names: whatever the legs are, the user and the programs of tokens, associated accounts, the system and
+// the compute budget; for each mint itself and the user's account of it; for each leg what its instruction names but for these.
+const (
+	baseAccounts   = 6
+	mintAccounts   = 2
+	sharedAccounts = 7
+)
 
-// legAccounts is what a leg adds to them: its instruction also names the user and a token program.
-func legAccounts(pool amm.Pool, q amm.Quote) int { return max(pool.SwapAccounts(q)-2, 1) }
+func legAccounts(pool amm.Pool, q amm.Quote) int { return max(pool.SwapAccounts(q)-sharedAccounts, 4) }
 
 // assemble makes the plan of the flows through pools.
 func (s *search) assemble(routes int) (Plan, error) {
@@ -88,7 +91,7 @@ func (s *search) assemble(routes int) (Plan, error) {
 		from, to int32
 	}
 	var legs []flowLeg
-	p := Plan{Routes: routes, Accounts: baseAccounts}
+	p := Plan{Routes: routes, Accounts: baseAccounts + mintAccounts*len(s.mints)}
 	for _, used := range s.used {
 		f := &s.flows[used]
 		pool := s.g.pools[used]

@@ -208,7 +208,7 @@ func TestLimitsAndFilters(t *testing.T) {
 	}{
 		"cheapest":           {func(*Request, *Limits) {}, []int{1, 2}, nil},
 		"direct only":        {func(_ *Request, l *Limits) { l.MaxHops = 1 }, []int{0}, nil},
-		"few accounts":       {func(_ *Request, l *Limits) { l.MaxAccounts = 20 }, []int{0}, nil},
+		"few accounts":       {func(_ *Request, l *Limits) { l.MaxAccounts = 18 }, []int{0}, nil},
 		"too few accounts":   {func(_ *Request, l *Limits) { l.MaxAccounts = 5 }, nil, ErrNoRoute},
 		"one dex":            {func(r *Request, _ *Limits) { r.Dexes = []string{"Alpha"} }, []int{0}, nil},
 		"two dexes":          {func(r *Request, _ *Limits) { r.Dexes = []string{"Alpha", "Beta"} }, []int{3, 4}, nil},

@@ -1,8 +1,8 @@
 package routing
 
 import (
-	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 	"sync"
 	"time"
@@ -15,11 +15,13 @@ const (
 	coarsest = 4
 	finest   = 1024
 	// worthwhile is the part of a plan's outcome that a step must better it by.
-	worthwhile = 1e-6
+	worthwhile = 5e-6
 	// coarser is how much smaller the parts for which new routes are sought become each time.
 	coarser = 4
 	// spareRoutes is how many routes beyond the limit are collected before the smallest are dropped.
 	spareRoutes = 8
+	// maxReplaced bounds how many routes are sought anew, one by one, and how often.
+	maxReplaced = 10
 	// maxMints is how many tokens the flows of one plan can touch.
 	maxMints = 64
 	// boundSlack covers the rounding of the float arithmetic that only decides what is worth quoting.
@@ -434,15 +436,16 @@ func (s *search) spread() (Plan, error) {
 	return s.finish()
 }
 
-// add counts a route's amount to the same route if there is one, or makes it a new one.
-func (s *search) add(r route) {
+// add counts a route's amount to the same route if there is one, or makes it a new one, and then returns true.
+func (s *search) add(r route) bool {
 	for i := range s.routes {
 		if o := &s.routes[i]; o.n == r.n && o.edges == r.edges {
 			o.amount += r.amount
-			return
+			return false
 		}
 	}
 	s.routes = append(s.routes, r)
+	return true
 }
 
 // improve seeks new routes for ever smaller parts of the trade and moves the parts there from the routes that miss them least.
@@ -469,11 +472,14 @@ func (s *search) improve() {
 			}
 			s.routes[from].amount -= part
 			s.pull(&s.routes[from], part)
-			s.add(r)
-			s.balance(part / 2)
+			isNew := s.add(r)
+			s.move(part/2, 1)
+			if !isNew { // then it is only the amounts that can be better yet
+				break
+			}
 		}
+		s.balance(part)
 	}
-	s.balance(s.req.Amount / finest)
 }
 
 // worth reports whether what a step wins is so much better than what it loses that the step is worth its time.
@@ -481,7 +487,7 @@ func (s *search) worth(gain, loss uint64) bool {
 	if !s.better(gain, loss) {
 		return false
 	}
-	return math.Abs(float64(gain)-float64(loss)) > worthwhile*float64(s.total)
+	return math.Abs(float64(gain)-float64(loss)) > max(2, worthwhile*float64(s.total)) // 2 is noise of rounding
 }
 
 // leastMissed is the route from which part can be taken at the least loss.
@@ -556,61 +562,191 @@ func (s *search) pull(r *route, part uint64) {
 // balance moves parts between the routes, from part downwards, until all of them would miss the last part as much as any other would
 // win by it.
 func (s *search) balance(part uint64) {
-	if len(s.routes) < 2 {
-		return
+	for ; part > s.req.Amount/finest && part > 0 && len(s.routes) > 1; part /= 2 {
+		s.move(part, 4*len(s.routes))
 	}
-	for ; part > s.req.Amount/finest && part > 0; part /= 2 {
-		for range 4 * len(s.routes) {
-			from, loss, ok := s.leastMissed(part)
-			if !ok || s.late() {
-				return
+}
+
+// move moves part from the route that misses it least to the one that wins most by it, as long as that is worth while, at most so
+// many times.
+func (s *search) move(part uint64, times int) {
+	for range times {
+		from, loss, ok := s.leastMissed(part)
+		if !ok || s.late() {
+			return
+		}
+		to, most := -1, uint64(0)
+		for i := range s.routes {
+			if i == from {
+				continue
 			}
-			to, most := -1, uint64(0)
-			for i := range s.routes {
-				if i == from {
+			if w, ok := s.win(&s.routes[i], part); ok && (to < 0 || s.better(w, most)) {
+				to, most = i, w
+			}
+		}
+		if to < 0 || !s.worth(most, loss) {
+			return
+		}
+		if _, ok := s.push(&s.routes[to], part); !ok {
+			return
+		}
+		s.pull(&s.routes[from], part)
+		s.routes[from].amount -= part
+		s.routes[to].amount += part
+	}
+}
+
+// finish makes the routes a plan within the limits. If there are too many, they are dropped until they fit, and built up from one until they
+// no longer do; what is better of the two is then bettered route by route.
+func (s *search) finish() (Plan, error) {
+	if p, ok := s.fit(); ok {
+		return p, nil
+	}
+	var best Plan
+	for len(s.routes) > 1 {
+		s.drop()
+		if p, ok := s.fit(); ok {
+			best = s.replaceRoutes(p)
+			break
+		}
+	}
+	if p, ok := s.grow(); ok {
+		if p = s.replaceRoutes(p); best.Legs == nil || s.better(p.side(s.req.ExactOut), best.side(s.req.ExactOut)) {
+			best = p
+		}
+	}
+	if best.Legs == nil {
+		return Plan{}, ErrNoRoute
+	}
+	return best, nil
+}
+
+// fit is the plan of the present flows, if that is within the limits.
+func (s *search) fit() (Plan, bool) {
+	if len(s.routes) > s.lim.MaxRoutes {
+		return Plan{}, false
+	}
+	p, err := s.assemble(len(s.routes))
+	return p, err == nil && s.lim.allow(&p)
+}
+
+// grow builds a plan up from the best single route, adding routes as long as they fit.
+func (s *search) grow() (best Plan, ok bool) {
+	s.clearFlows()
+	r, _, found := s.walk(s.req.Amount, s.hops)
+	if !found {
+		return Plan{}, false
+	}
+	if _, ok := s.push(&r, s.req.Amount); !ok {
+		return Plan{}, false
+	}
+	s.routes = append(s.routes[:0], r)
+	best, ok = s.fit()
+	for divisor := uint64(2); divisor <= 32 && ok && len(s.routes) < s.lim.MaxRoutes; divisor *= 2 {
+		part := s.req.Amount / divisor
+		from, loss, fine := s.leastMissed(part)
+		r, gain, found := s.walk(part, s.hops)
+		if !fine || !found || !s.worth(gain, loss) {
+			continue
+		}
+		before := slices.Clone(s.routes)
+		s.routes[from].amount -= part
+		s.add(r)
+		_, fine = s.replay(s.routes)
+		if fine {
+			s.balance(part / 2)
+			var p Plan
+			if p, fine = s.fit(); fine {
+				fine = s.better(p.side(s.req.ExactOut), best.side(s.req.ExactOut))
+			}
+			if fine {
+				best = p
+				divisor /= 2
+				continue
+			}
+		}
+		s.routes = append(s.routes[:0], before...)
+		if _, fine := s.replay(s.routes); !fine {
+			break
+		}
+	}
+	return best, ok
+}
+
+// replaceRoutes takes out one route after the other and seeks the best one for its amount, given the others, as long as that betters p.
+func (s *search) replaceRoutes(p Plan) Plan {
+	best := slices.Clone(s.routes)
+	rounds := 0
+	for better := len(best) <= maxReplaced; better && rounds < maxReplaced; rounds++ {
+		better = false
+		for i := range best {
+			if s.late() {
+				return p
+			}
+			s.routes = append(append(s.routes[:0], best[:i]...), best[i+1:]...)
+			if _, ok := s.replay(s.routes); !ok {
+				continue
+			}
+			for hops := 1; hops <= s.hops; hops++ { // a shorter one may leave room
+				r, _, ok := s.walk(best[i].amount, hops)
+				if !ok {
 					continue
 				}
-				if w, ok := s.win(&s.routes[i], part); ok && (to < 0 || s.better(w, most)) {
-					to, most = i, w
+				s.routes = append(append(s.routes[:0], best[:i]...), best[i+1:]...)
+				s.add(r)
+				if _, ok := s.replay(s.routes); ok {
+					s.balance(s.req.Amount / coarsest)
+				}
+				if other, ok := s.fit(); ok && s.better(other.side(s.req.ExactOut), p.side(s.req.ExactOut)) {
+					p, better = other, true
+					best = append(best[:0], s.routes...)
+					break
+				}
+				s.routes = append(append(s.routes[:0], best[:i]...), best[i+1:]...)
+				if _, ok := s.replay(s.routes); !ok {
+					break
 				}
 			}
-			if to < 0 || !s.worth(most, loss) {
+			if better {
 				break
 			}
-			if _, ok := s.push(&s.routes[to], part); !ok {
-				break
-			}
-			s.pull(&s.routes[from], part)
-			s.routes[from].amount -= part
-			s.routes[to].amount += part
 		}
+	}
+	return p
+}
+
+// drop gives up the route that is missed least, the others taking over its amount in proportion to theirs.
+func (s *search) drop() {
+	if len(s.routes) == 1 {
+		s.routes = s.routes[:0]
+		return
+	}
+	kept := append([]route(nil), s.routes...)
+	best, bestTotal := -1, uint64(0)
+	for i := range kept {
+		s.without(kept, i)
+		if total, ok := s.replay(s.routes); ok && (best < 0 || s.better(total, bestTotal)) {
+			best, bestTotal = i, total
+		}
+	}
+	s.without(kept, max(best, 0))
+	if _, ok := s.replay(s.routes); ok {
+		s.balance(s.req.Amount / coarsest)
 	}
 }
 
-// finish makes the routes a plan within the limits.
-func (s *search) finish() (Plan, error) {
-	for len(s.routes) > 0 {
-		if len(s.routes) <= s.lim.MaxRoutes {
-			if _, ok := s.replay(s.routes); ok {
-				if p, err := s.assemble(len(s.routes)); err == nil && s.lim.allow(&p) {
-					return p, nil
-				}
-			}
-		}
-		s.dropSmallest()
-		if _, ok := s.replay(s.routes); ok {
-			s.balance(s.req.Amount / coarsest)
-		}
+// without makes the routes all but one, which take over its amount.
+func (s *search) without(all []route, drop int) {
+	s.routes = append(append(s.routes[:0], all[:drop]...), all[drop+1:]...)
+	left := all[drop].amount
+	rest := s.req.Amount - left
+	for i := range s.routes {
+		hi, lo := bits.Mul64(all[drop].amount, s.routes[i].amount)
+		share, _ := bits.Div64(hi, lo, rest)
+		s.routes[i].amount += share
+		left -= share
 	}
-	return Plan{}, ErrNoRoute
-}
-
-// dropSmallest moves the smallest route's amount to the largest.
-func (s *search) dropSmallest() {
-	slices.SortStableFunc(s.routes, func(a, b route) int { return cmp.Compare(b.amount, a.amount) })
-	last := len(s.routes) - 1
-	s.routes[0].amount += s.routes[last].amount
-	s.routes = s.routes[:last]
+	s.routes[0].amount += left
 }
 
 func resize[T any](s []T, n int) []T {
