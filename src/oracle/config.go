@@ -10,6 +10,7 @@ import (
 
 	"github.com/gagliardetto/solana-go"
 
+	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/oracle/aggregate"
 	"jupiter-dex-integration/src/oracle/pyth"
 	"jupiter-dex-integration/src/platform"
@@ -22,6 +23,8 @@ type UpdateConfig struct {
 	Network       string          `env:"NETWORK" envDefault:"mainnet"`
 	JupiterAPIURL string          `env:"JUPITER_API_URL" envDefault:"https://api.jup.ag/swap/v1"`
 	JupiterAPIKey platform.Secret `env:"JUPITER_API_KEY"`
+	// Quota is shared with the gateway through Redis.
+	Quota jupiter.Quota
 	// Tokens are the mints whose prices are kept.
 	Tokens []string `env:"PRICE_TOKENS"`
 	// Sources are asked at each update: jupiter, optimizer, pyth, peg.
@@ -63,6 +66,9 @@ func (c UpdateConfig) Validate() error {
 	var errs []error
 	if !slices.Contains([]string{"mainnet", "testnet", "devnet"}, c.Network) {
 		errs = append(errs, fmt.Errorf("NETWORK: %q is none of mainnet, testnet, devnet", c.Network))
+	}
+	if err := c.Quota.Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if len(c.Tokens) == 0 {
 		errs = append(errs, errors.New("PRICE_TOKENS is empty: list the mints to price, separated by commas"))

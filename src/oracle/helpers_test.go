@@ -25,6 +25,7 @@ import (
 
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/oracle/aggregate"
+	"jupiter-dex-integration/src/ratelimit"
 )
 
 const (
@@ -112,11 +113,32 @@ func (f *fakeJupiter) count() int {
 	return len(f.calls)
 }
 
+// fakeBudget refuses as often as it is told, and remembers what it was told.
+type fakeBudget struct {
+	refusals int
+	observed []time.Duration
+}
+
+func (b *fakeBudget) Wait(_ context.Context, p ratelimit.Priority) error {
+	if p != ratelimit.Price {
+		return fmt.Errorf("priority %d is that of others", p)
+	}
+	if b.refusals > 0 {
+		b.refusals--
+		return &ratelimit.Exhausted{RetryAfter: 3 * time.Second}
+	}
+	return nil
+}
+
+func (b *fakeBudget) Observe(_ context.Context, nothingFor time.Duration) {
+	b.observed = append(b.observed, nothingFor)
+}
+
 func testUpdater(client priceClient, rdb *redis.Client, interval time.Duration, tokens ...string) *updater {
 	m, clk := newMetrics(prometheus.NewRegistry()), &clock{}
 	ru := rules{aggregate.DefaultPolicy, agesOf(interval), nil}
 	ru.policy.MinSources = 1
-	u := &updater{tokens: tokens, interval: interval, sources: []source{&jupiterSource{client, m, clk.now}}, rules: ru, clock: clk,
+	u := &updater{tokens: tokens, interval: interval, sources: []source{&jupiterSource{client, &fakeBudget{}, m, clk.now}}, rules: ru, clock: clk,
 		book: newBook(clk, ru.ages), history: newHistory(interval), streams: newStreams(), metrics: m, log: quiet}
 	if rdb != nil {
 		u.store = newStore(rdb, "mainnet")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/ratelimit"
 )
 
 const (
@@ -26,9 +27,16 @@ type priceClient interface {
 	Prices(ctx context.Context, mints []string) (map[string]jupiter.Price, error)
 }
 
+// budget is the quota that all callers of Jupiter share. Prices come last in it.
+type budget interface {
+	Wait(ctx context.Context, p ratelimit.Priority) error
+	Observe(ctx context.Context, nothingFor time.Duration)
+}
+
 // jupiterSource reads Jupiter's own prices.
 type jupiterSource struct {
 	client  priceClient
+	budget  budget
 	metrics *metrics
 	now     func() time.Time
 }
@@ -77,28 +85,44 @@ func (s *jupiterSource) observe(ctx context.Context, tokens []string) (map[strin
 func (s *jupiterSource) call(ctx context.Context, batch []string, retries *int) (map[string]jupiter.Price, error) {
 	backoff := firstBackoff
 	for {
-		bounded, cancel := context.WithTimeout(ctx, callTimeout)
-		prices, err := s.client.Prices(bounded, batch)
-		cancel()
-		s.metrics.call(s.name(), err)
+		prices, err := s.attempt(ctx, batch)
 		if err == nil {
 			return prices, nil
 		}
 		var answer *jupiter.Error
-		isAnswer := errors.As(err, &answer)
-		if isAnswer && answer.Status != http.StatusTooManyRequests && answer.Status < 500 || *retries == 0 {
+		var exhausted *ratelimit.Exhausted
+		var asked time.Duration // how long we are asked to wait
+		switch {
+		case errors.As(err, &exhausted):
+			asked = exhausted.RetryAfter
+		case errors.As(err, &answer) && answer.Status == http.StatusTooManyRequests:
+			asked = answer.RetryAfter
+			s.budget.Observe(ctx, asked)
+		case answer != nil && answer.Status < 500:
+			return nil, err
+		}
+		if *retries == 0 {
 			return nil, err
 		}
 		*retries--
-		wait := backoff/2 + rand.N(backoff/2)
-		if isAnswer {
-			wait = max(wait, answer.RetryAfter)
-		}
+		wait := max(asked, backoff/2+rand.N(backoff/2))
 		if err := sleep(ctx, min(wait, maxBackoff)); err != nil {
 			return nil, err
 		}
 		backoff *= 2
 	}
+}
+
+// attempt makes one call, when the quota reaches for it.
+func (s *jupiterSource) attempt(ctx context.Context, batch []string) (map[string]jupiter.Price, error) {
+	if err := s.budget.Wait(ctx, ratelimit.Price); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	prices, err := s.client.Prices(ctx, batch)
+	s.metrics.call(s.name(), err)
+	return prices, err
 }
 
 // refused says that no other batch would fare better.

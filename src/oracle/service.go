@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,22 +12,23 @@ import (
 	"jupiter-dex-integration/src/chain"
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/platform"
+	"jupiter-dex-integration/src/ratelimit"
 )
 
 // Serve runs the price server until ctx ends.
 func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
-	u, closeStore, err := newUpdater(cfg.UpdateConfig, p)
+	u, err := newUpdater(cfg.UpdateConfig, p)
 	if err != nil {
 		return err
 	}
-	defer closeStore()
+	defer u.close()
 	p.Registry.MustRegister(bookCollector{u.book, u.tokens, u.rules}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "jupiter_price_streams", Help: "Streams of prices that are open."}, func() float64 { return float64(u.streams.open.Load()) }))
 	defer context.AfterFunc(ctx, func() { close(u.streams.closing) })()
 	return p.Serve(ctx, cfg.ServerConfig, platform.Service{
 		Handler:    newAPI(u),
 		Checks:     u.checks(),
-		Background: []func(context.Context) error{u.run},
+		Background: append(u.background, u.run),
 	})
 }
 
@@ -36,40 +38,60 @@ func Update(ctx context.Context, cfg UpdateConfig, p *platform.Process) error {
 	if cfg.RedisURL == "" {
 		return errors.New("REDIS_URL is empty: an update that is not stored is of no use to anyone")
 	}
-	u, closeStore, err := newUpdater(cfg, p)
+	u, err := newUpdater(cfg, p)
 	if err != nil {
 		return err
 	}
-	defer closeStore()
+	defer u.close()
+	running, stop := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer stop()
+	for _, run := range u.background {
+		background.Go(func() { run(running) }) // it ends with its context
+	}
 	return u.once(ctx)
 }
 
-func newUpdater(cfg UpdateConfig, p *platform.Process) (*updater, func() error, error) {
+func newUpdater(cfg UpdateConfig, p *platform.Process) (*updater, error) {
 	ru, err := cfg.rules()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	rdb, err := cfg.RedisConfig.Client()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	clk := &clock{}
-	m := newMetrics(p.Registry)
 	u := &updater{
-		tokens: cfg.Tokens, interval: cfg.UpdateInterval, rules: ru, clock: clk, book: newBook(clk, ru.ages), history: newHistory(cfg.UpdateInterval), streams: newStreams(), metrics: m, log: p.Log,
+		tokens: cfg.Tokens, interval: cfg.UpdateInterval, rules: ru, clock: clk, book: newBook(clk, ru.ages), history: newHistory(cfg.UpdateInterval),
+		streams: newStreams(), metrics: newMetrics(p.Registry), log: p.Log, close: func() error { return nil },
 	}
-	if u.sources, err = cfg.sources(u); err != nil {
-		return nil, nil, err
+	shared := ratelimit.NewShared(nil, 1, 0, p.Log)
+	if rdb != nil {
+		u.store, u.close = newStore(rdb, cfg.Network), rdb.Close
+		shared = ratelimit.NewShared(rdb, 1, quotaPatience, p.Log)
 	}
-	if rdb == nil {
-		return u, func() error { return nil }, nil
+	quota := ratelimit.NewBudget(shared, ratelimitKey, ratelimit.BudgetConfig{PerMinute: cfg.Quota.PerMinute(), MaxWait: quotaWait, MaxQueue: 1})
+	u.background = []func(context.Context) error{shared.Run, quota.Run}
+	if u.sources, err = cfg.sources(u, quota); err != nil {
+		u.close()
+		return nil, err
 	}
-	u.store = newStore(rdb, cfg.Network)
-	return u, rdb.Close, nil
+	return u, nil
 }
 
+const (
+	// ratelimitKey is where the gateway's replicas count what is asked of Jupiter.
+	ratelimitKey = "upstream:jupiter"
+	// quotaWait is how long a call waits for its turn: nobody waits for the answer, swaps go first.
+	quotaWait = 30 * time.Second
+	// quotaPatience is how long a decision about the quota waits for Redis.
+	quotaPatience = time.Second
+)
+
 // sources makes the sources that the configuration lists, in its order.
-func (c UpdateConfig) sources(u *updater) ([]source, error) {
+func (c UpdateConfig) sources(u *updater, quota budget) ([]source, error) {
 	known := &decimals{book: u.book, read: map[string]uint8{}}
 	var accounts accountReader
 	if len(c.SolanaRPCURLs) > 0 {
@@ -87,7 +109,7 @@ func (c UpdateConfig) sources(u *updater) ([]source, error) {
 			if err != nil {
 				return nil, fmt.Errorf("JUPITER_API_URL: %w", err)
 			}
-			all = append(all, &jupiterSource{client, u.metrics, u.clock.now})
+			all = append(all, &jupiterSource{client, quota, u.metrics, u.clock.now})
 		case "optimizer":
 			client, err := jupiter.NewClient(c.RouteOptimizerURL, nil, jupiter.NewTransport())
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -235,6 +236,33 @@ func TestUpstreamGoneKeepsServingAndSaysSo(t *testing.T) {
 		if !strings.Contains(string(metrics), want) {
 			t.Errorf("/metrics lacks %s", want)
 		}
+	}
+}
+
+func TestQuotaIsSharedWithTheGateway(t *testing.T) {
+	t.Parallel()
+	rdb := realRedis(t)
+	up := newUpstream(t, []byte("{}"))
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			cfg, err := platform.Load[UpdateConfig]([]string{"PRICE_TOKENS=" + strings.Join(manyTokens(10), ","), "JUPITER_API_KEY=jup_test", "JUPITER_API_URL=" + up.URL,
+				"REDIS_URL=unix://" + rdb.Options().Addr, "JUPITER_PLAN=keyless"})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := Update(t.Context(), cfg, platform.NewProcess("price-oracle", quiet)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := up.calls.Load(); n != 1 {
+		t.Errorf("%d calls of three jobs", n)
+	}
+	if n := len(rdb.Keys(t.Context(), "ratelimit:*upstream:jupiter").Val()); n == 0 {
+		t.Error("the quota is not counted where the gateway counts it")
 	}
 }
 

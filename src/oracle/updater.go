@@ -15,8 +15,8 @@ import (
 const (
 	// pollInterval is how soon a replica sees what another one wrote.
 	pollInterval = time.Second
-	// updateTimeout bounds one update, retries included: 100 batches of a second each, and room.
-	updateTimeout = 3 * time.Minute
+	// updateTimeout bounds one update, retries included: 100 batches without a key take three and a half minutes.
+	updateTimeout = 5 * time.Minute
 	redisTimeout  = 5 * time.Second
 )
 
@@ -34,6 +34,9 @@ type updater struct {
 	streams  *streams
 	metrics  *metrics
 	log      *slog.Logger
+	// background is what must run meanwhile, close what comes at the end.
+	background []func(context.Context) error
+	close      func() error
 
 	// What only the goroutine of run or once touches.
 	version   int64         // of the prices in Redis that the book contains

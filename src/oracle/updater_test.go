@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gagliardetto/solana-go"
+	"github.com/google/go-cmp/cmp"
 
 	"jupiter-dex-integration/src/jupiter"
 )
@@ -314,6 +315,33 @@ func TestRetries(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestUsedUpQuotaIsWaitedForAndWhatJupiterSaysOfItIsPassedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &fakeJupiter{}
+		source.set(map[string]string{wsol: "75"})
+		source.setFail(func(call int, _ []string) error {
+			if call == 1 {
+				return &jupiter.Error{Status: 429, Message: "too many", RetryAfter: 7 * time.Second}
+			}
+			return nil
+		})
+		u := testUpdater(source, nil, time.Minute, wsol)
+		b := &fakeBudget{refusals: 2}
+		u.sources[0].(*jupiterSource).budget = b
+		begin := time.Now()
+		got, err := u.sources[0].observe(t.Context(), u.tokens)
+		if err != nil || got[wsol].Price != "75" || source.count() != 2 {
+			t.Errorf("%v, %v after %d calls", got, err, source.count())
+		}
+		if took := time.Since(begin); took != 13*time.Second {
+			t.Errorf("took %v: twice 3 s for the quota, 7 s for Jupiter", took)
+		}
+		if diff := cmp.Diff([]time.Duration{7 * time.Second}, b.observed); diff != "" {
+			t.Error(diff)
+		}
+	})
 }
 
 func TestRefusedKeyEndsTheUpdate(t *testing.T) {
