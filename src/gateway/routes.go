@@ -15,20 +15,18 @@ import (
 	"jupiter-dex-integration/src/platform"
 )
 
-// handler returns the whole API. Clients have been told three places for the four swap operations over the years: the
-// root (self-hosted routers), /v6 and /swap/v1.
-func (g *gateway) handler() (http.Handler, error) {
-	names := map[string]bool{}
-	exact := map[string]http.Handler{}        // most paths need no matching
-	router := mux.NewRouter().SkipClean(true) // canonicalPath has done it
-	add := func(pattern, method, name string, h http.HandlerFunc) {
-		names[name] = true
-		handler := platform.Route(name, g.admit(name, allow(method, h)))
-		if strings.Contains(pattern, "{") {
-			router.Handle(pattern, handler)
-		} else {
-			exact[pattern] = handler
-		}
+type route struct {
+	pattern, method string
+	name            string // for limits and metrics
+	serve           http.HandlerFunc
+}
+
+// routes is the whole API. Clients have been told three places for the four swap operations over the years: the root
+// (self-hosted routers), /v6 and /swap/v1.
+func (g *gateway) routes() []route {
+	var routes []route
+	add := func(pattern, method, name string, serve http.HandlerFunc) {
+		routes = append(routes, route{pattern, method, name, serve})
 	}
 	for _, prefix := range []string{"", "/swap/v1", "/v6"} {
 		add(prefix+"/quote", http.MethodGet, endpointQuote, g.quote)
@@ -43,14 +41,32 @@ func (g *gateway) handler() (http.Handler, error) {
 	for _, op := range []string{"execute", "swap", "swap-instructions"} {
 		add("/swap/v2/"+op, http.MethodPost, "v2-"+op, g.passThrough(endpointSwapV2))
 	}
-	add("/tokens/v2/{rest:.+}", http.MethodGet, endpointTokens, g.passThrough(endpointTokens))
+	add("/tokens/v2/{path:.+}", http.MethodGet, endpointTokens, g.passThrough(endpointTokens))
+	add("/openapi.json", http.MethodGet, "openapi", describe)
+	return routes
+}
+
+// handler serves the routes.
+func (g *gateway) handler() (http.Handler, error) {
+	names := map[string]bool{}
+	exact := map[string]http.Handler{}        // most paths need no matching
+	router := mux.NewRouter().SkipClean(true) // canonicalPath has done it
+	for _, r := range g.routes() {
+		names[r.name] = true
+		h := platform.Route(r.name, g.admit(r.name, allow(r.method, r.serve)))
+		if strings.Contains(r.pattern, "{") {
+			router.Handle(r.pattern, h)
+		} else {
+			exact[r.pattern] = h
+		}
+	}
 	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		jupiter.WriteError(w, jupiter.Errorf(http.StatusNotFound, jupiter.CodeNotFound, "no route matches %s", r.URL.Path))
 	})
 	if g.limits != nil {
-		for route := range g.limits.routes {
-			if !names[route] {
-				return nil, fmt.Errorf("RATE_LIMIT_ROUTES: there is no route %q, only %s", route, strings.Join(slices.Sorted(maps.Keys(names)), ", "))
+		for name := range g.limits.routes {
+			if !names[name] {
+				return nil, fmt.Errorf("RATE_LIMIT_ROUTES: there is no route %q, only %s", name, strings.Join(slices.Sorted(maps.Keys(names)), ", "))
 			}
 		}
 	}
