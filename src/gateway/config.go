@@ -37,6 +37,9 @@ type Config struct {
 	// PriceOracleURL is asked for prices before Jupiter; empty: Jupiter alone.
 	PriceOracleURL string `env:"PRICE_ORACLE_URL"`
 
+	// LegacyQuotes serves clients that cannot decode today's quotes.
+	LegacyQuotes bool `env:"LEGACY_QUOTES" envDefault:"false"`
+
 	// MaxInFlight bounds the calls that wait for one upstream; what comes on top is refused at once.
 	MaxInFlight int64 `env:"UPSTREAM_MAX_IN_FLIGHT" envDefault:"1024"`
 

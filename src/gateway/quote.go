@@ -29,11 +29,20 @@ func (g *gateway) quote(w http.ResponseWriter, r *http.Request) {
 		jupiter.WriteError(w, err)
 		return
 	}
+	if g.cfg.LegacyQuotes && !query.Has("allowDynamicSwap") {
+		query.Set("allowDynamicSwap", "false")
+	}
 	c := &call{
 		endpoint: endpointQuote, method: http.MethodGet, path: endpointQuote,
 		query: normaliseQuote(query).Encode(), header: upstreamHeader(r), priority: ratelimit.Quote,
 	}
-	send := func(ctx context.Context) (*answer, error) { return g.fetchSwap(ctx, c) }
+	send := func(ctx context.Context) (*answer, error) {
+		a, err := g.fetchSwap(ctx, c)
+		if err == nil && g.cfg.LegacyQuotes {
+			toLegacy(a)
+		}
+		return a, err
+	}
 	if bypass {
 		a, err := send(r.Context())
 		g.quotes.respond(w, a, 0, cacheBypass, err)

@@ -32,6 +32,9 @@ func (g *gateway) swap(endpoint string) http.HandlerFunc {
 			respond(w, nil, err)
 			return
 		}
+		if g.cfg.LegacyQuotes {
+			body = fromLegacy(body)
+		}
 		a, err := g.fetchSwap(r.Context(), &call{
 			endpoint: endpoint, method: http.MethodPost, path: endpoint, query: r.URL.RawQuery, header: jsonHeader(r), body: body, priority: ratelimit.Swap,
 		})
