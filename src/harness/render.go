@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -68,6 +69,7 @@ type Overlay struct {
 
 	workloads []Workload
 	schemas   *schemaSet
+	mu        sync.Mutex // while rendering
 }
 
 // Load reads the repository, renders its overlays in every variant, in parallel, and decodes the objects.
@@ -75,7 +77,14 @@ type Overlay struct {
 // An overlay that does not render is not an error here but a finding later. Nothing is rendered at all while the tree holds
 // a symbolic link or names something outside of itself: rendering must stay safe on a stranger's change.
 func Load(ctx context.Context, opts Options) (*Render, error) {
-	src, err := readSource(opts.Root)
+	root, err := filepath.Abs(opts.Root)
+	if err == nil {
+		root, err = filepath.EvalSymlinks(root) // kustomize names the files that it reads so
+	}
+	if err != nil {
+		return nil, err
+	}
+	src, err := readSource(root)
 	if err != nil {
 		return nil, err
 	}
@@ -84,9 +93,9 @@ func Load(ctx context.Context, opts Options) (*Render, error) {
 		names = src.OverlayNames()
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("there is no overlay under %s", filepath.Join(opts.Root, "environments"))
+		return nil, fmt.Errorf("there is no overlay under %s", filepath.Join(root, "environments"))
 	}
-	tools := cmp.Or(opts.Tools, opts.Root)
+	tools := cmp.Or(opts.Tools, root)
 	helm := map[Variant]string{}
 	for variant, name := range map[Variant]string{Helm4: "helm4", Helm4Again: "helm4", Helm3: "helm3", ArgoCD: "helm4", NewChart: "helm4"} {
 		path, err := filepath.Abs(filepath.Join(tools, "build", "bin", name))
@@ -137,7 +146,8 @@ func newOverlay(src *Source, name, dir string) *Overlay {
 	return o
 }
 
-// render fills in every overlay's output.
+// render fills in every overlay's output: first as it is meant, then the other variants of what rendered and inflates a
+// chart. Without a chart they have nothing to differ in.
 func (r *Render) render(ctx context.Context, helm map[Variant]string) error {
 	prepare()
 	bumped, err := os.MkdirTemp("", "harness-")
@@ -148,41 +158,58 @@ func (r *Render) render(ctx context.Context, helm map[Variant]string) error {
 	if err := copyWithNewCharts(bumped, r.Source); err != nil {
 		return fmt.Errorf("copying the charts: %w", err)
 	}
-	var mu sync.Mutex
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for _, o := range r.all() {
-		for variant, command := range helm {
-			group.Go(func() error {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				config := types.HelmConfig{Enabled: true, Command: command}
-				if variant == ArgoCD {
-					config.KubeVersion, config.ApiVersions = argoFlags.KubeVersion, argoFlags.ApiVersions
-				}
-				root := r.Root
-				if variant == NewChart {
-					root = bumped
-				}
-				disk := &recorder{FileSystem: filesys.MakeFsOnDisk()}
-				output, err := build(disk, filepath.Join(root, o.Dir), config)
 
-				mu.Lock()
-				defer mu.Unlock()
-				if err != nil {
-					o.Errors[variant] = err
-					return nil
-				}
-				o.Output[variant] = output
-				if variant == Helm4 {
-					o.Reads = r.dependencies(o, disk.read)
-				}
-				return nil
-			})
+	meant, others := errgroup.Group{}, errgroup.Group{}
+	meant.SetLimit(runtime.GOMAXPROCS(0))
+	others.SetLimit(runtime.GOMAXPROCS(0))
+	for _, o := range r.all() {
+		meant.Go(func() error { return r.renderOne(ctx, o, Helm4, r.Root, helm[Helm4]) })
+	}
+	if err := meant.Wait(); err != nil {
+		return err
+	}
+	for _, o := range r.all() {
+		if !o.Rendered() || len(o.inflated(r.Source)) == 0 {
+			continue
+		}
+		for variant, command := range helm {
+			root := r.Root
+			switch variant {
+			case Helm4:
+				continue
+			case NewChart:
+				root = bumped
+			}
+			others.Go(func() error { return r.renderOne(ctx, o, variant, root, command) })
 		}
 	}
-	return group.Wait()
+	return others.Wait()
+}
+
+// renderOne renders one variant of one overlay. That it does not render is noted, not returned.
+func (r *Render) renderOne(ctx context.Context, o *Overlay, variant Variant, root, command string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	config := types.HelmConfig{Enabled: true, Command: command}
+	if variant == ArgoCD {
+		// Kustomize decodes the overlay's own list into the backing array of this one.
+		config.KubeVersion, config.ApiVersions = argoFlags.KubeVersion, slices.Clone(argoFlags.ApiVersions)
+	}
+	disk := &recorder{FileSystem: filesys.MakeFsOnDisk()}
+	output, err := build(disk, filepath.Join(root, o.Dir), config)
+
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err != nil {
+		o.Errors[variant] = err
+		return nil
+	}
+	o.Output[variant] = output
+	if variant == Helm4 {
+		o.Reads = r.dependencies(o, disk.read)
+	}
+	return nil
 }
 
 // all is every overlay and argocd/.
@@ -255,12 +282,12 @@ func (r *recorder) ReadFile(path string) ([]byte, error) {
 
 // dependencies adds what Helm reads to what kustomize has read.
 func (r *Render) dependencies(o *Overlay, read []string) []string {
-	var files []string
 	for _, path := range read {
 		if rel, err := filepath.Rel(r.Root, path); err == nil {
-			files = append(files, filepath.ToSlash(rel))
+			o.Reads = append(o.Reads, filepath.ToSlash(rel))
 		}
 	}
+	files := o.Reads
 	for _, inflated := range o.inflated(r.Source) {
 		files = append(files, r.Under(inflated.Dir)...)
 	}
@@ -268,21 +295,25 @@ func (r *Render) dependencies(o *Overlay, read []string) []string {
 	return slices.Compact(files)
 }
 
-// An Inflation is one helmCharts entry of an overlay, with the folder of its chart.
+// An Inflation is one helmCharts entry, with the folder that states it and the folder of its chart.
 type Inflation struct {
 	types.HelmChart
-	Dir string
+	From, Dir string
 }
 
-// inflated returns the charts that an overlay inflates itself.
+// inflated returns the charts that a rendered overlay and what it includes inflate.
 func (o *Overlay) inflated(src *Source) []Inflation {
-	home := "charts"
-	if globals := o.Kustomization.HelmGlobals; globals != nil && globals.ChartHome != "" {
-		home = globals.ChartHome
-	}
 	var all []Inflation
-	for _, chart := range o.Kustomization.HelmCharts {
-		all = append(all, Inflation{chart, filepath.ToSlash(filepath.Join(o.Dir, home, chart.Name))})
+	for _, file := range o.Reads {
+		k := src.Kustomizations[file]
+		home := "charts"
+		if k.HelmGlobals != nil && k.HelmGlobals.ChartHome != "" {
+			home = k.HelmGlobals.ChartHome
+		}
+		for _, chart := range k.HelmCharts {
+			from := path.Dir(file)
+			all = append(all, Inflation{chart, from, path.Join(from, home, chart.Name)})
+		}
 	}
 	return all
 }

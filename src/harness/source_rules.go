@@ -347,10 +347,7 @@ func checkValues(r *Render) []Finding {
 	var all []Finding
 	for _, o := range r.Overlays {
 		for _, inflated := range o.inflated(r.Source) {
-			if inflated.ValuesFile == "" {
-				continue // kustomize then takes the chart's own, which it may not read
-			}
-			overlays := path.Join(o.Dir, inflated.ValuesFile)
+			overlays := path.Join(inflated.From, inflated.ValuesFile)
 			charts := inflated.Dir + "/values-" + o.Name + ".yaml"
 			a, errA := r.Read(overlays)
 			b, errB := r.Read(charts)
