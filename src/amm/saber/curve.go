@@ -1,6 +1,10 @@
 package saber
 
-import "github.com/holiman/uint256"
+import (
+	"github.com/holiman/uint256"
+
+	"jupiter-dex-integration/src/amm"
+)
 
 const (
 	// maxAmp is the program's limit. With it, nothing but a y beyond any reserve leaves the program's 192 bits.
@@ -11,17 +15,17 @@ const (
 	maxReserve = 1<<63 - 1
 )
 
-// curve is the invariant D at an amplification, or not ok where the program cannot compute it.
+// curve is the invariant D at an amplification, or why the program cannot compute it.
 type curve struct {
 	ann uint64      // twice the amplification
 	d   uint256.Int // at most 2^64
-	ok  bool
+	err error
 }
 
 // newCurve is that of reserves a and b, the input's first: the order matters to the rounding.
 func newCurve(amp, a, b uint64) curve {
-	c := curve{ann: 2 * amp}
-	if a == 0 || b == 0 || a > maxReserve || b > maxReserve || a+b == 0 {
+	c := curve{ann: 2 * amp, err: amm.ErrInsufficientLiquidity}
+	if a == 0 || b == 0 || a > maxReserve || b > maxReserve {
 		return c
 	}
 	var a2, b2, annLess, annSum uint256.Int
@@ -43,10 +47,13 @@ func newCurve(amp, a, b uint64) curve {
 			return c
 		}
 		if c.d.Div(&numerator, &denominator); near(&c.d, &previous) {
-			break
+			c.err = nil
+			return c
 		}
 	}
-	c.ok = true
+	// D alternates between two values, as it does where one reserve is thousands of times the other. The program takes the last of its
+	// rounds, but they cost 1.2 to more than 1.4 million compute units, which is all that a transaction can have.
+	c.err = amm.ErrComputeBudget
 	return c
 }
 

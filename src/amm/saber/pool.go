@@ -48,7 +48,7 @@ func sides(aToB bool) (in, out int) {
 // SpotPrice is that at the amplification which a ramp ends at.
 func (p *pool) SpotPrice(aToB bool) float64 {
 	a, b := sides(aToB)
-	if !p.settled[a].ok {
+	if p.settled[a].err != nil {
 		return 0
 	}
 	return stableswap.SpotPrice(float64(2*p.targetAmp), p.settled[a].d.Float64(), float64(p.reserves[a]), float64(p.reserves[b]))
@@ -81,10 +81,7 @@ func (p *pool) curveAt(now int64, a int) (curve, error) {
 	if amp != p.targetAmp {
 		c = newCurve(amp, p.reserves[a], p.reserves[1-a])
 	}
-	if !c.ok {
-		return curve{}, amm.ErrInsufficientLiquidity
-	}
-	return c, nil
+	return c, c.err
 }
 
 func (p *pool) Quote(clock amm.Clock, req amm.Request) (amm.Quote, error) {

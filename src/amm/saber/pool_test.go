@@ -195,6 +195,9 @@ func TestRefusals(t *testing.T) {
 		{"zero out", usual(1000, 1000), out(0), amm.ErrZeroAmount},
 		{"no input reserve", usual(0, 1000), in(100), amm.ErrInsufficientLiquidity},
 		{"no output reserve", usual(1000, 0), in(100), amm.ErrInsufficientLiquidity},
+		{"reserves a million times apart", state{
+			reserves: [2]uint64{3_878_282_366_904, 3_344_562}, initialAmp: 11, targetAmp: 11, trade: fraction{0, 1},
+		}, in(1000), amm.ErrComputeBudget},
 		{"doubling the reserve overflows", usual(1<<63, 1000), in(100), amm.ErrInsufficientLiquidity},
 		{"doubling the new reserve overflows", usual(1<<62, 1<<62), in(1 << 62), amm.ErrOverflow},
 		{"the vault cannot hold it", usual(1000, 1000), in(math.MaxUint64), amm.ErrOverflow},

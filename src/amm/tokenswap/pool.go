@@ -166,7 +166,7 @@ func (p *pool) stable(a int, amount uint64) (uint64, error) {
 	}
 	y, ok := p.invariants[a].destination(p.leverage, sum)
 	if !ok {
-		return 0, amm.ErrOverflow
+		return 0, amm.ErrInsufficientLiquidity
 	}
 	if y > p.reserves[1-a] {
 		return 0, amm.ErrInsufficientLiquidity
@@ -196,7 +196,7 @@ func (p *pool) smallestInput(req amm.Request) (uint64, error) {
 	}
 	net, ok := amm.SmallestInput(guess, math.MaxUint64-x, func(in uint64) bool {
 		out, err := p.stable(a, in)
-		return err == nil && out >= req.Amount
+		return err != nil || out >= req.Amount // what fails is too much, and fails again when it is quoted
 	})
 	if !ok {
 		return 0, amm.ErrInsufficientLiquidity

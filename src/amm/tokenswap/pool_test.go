@@ -152,7 +152,8 @@ func TestRefusals(t *testing.T) {
 		{"the vault cannot hold it", product30(1<<63, 1<<63), in(1<<63 + 1<<54), amm.ErrOverflow},
 		{"the whole reserve", product30(1000, 2000), out(2000), amm.ErrInsufficientLiquidity},
 		{"all but one", product30(1000, 2000), out(1999), nil},
-		{"all but one, stable", stable100(1000, 2000), out(1999), nil},
+		{"all but one, stable", stable100(1000, 2000), out(1999), amm.ErrInsufficientLiquidity},
+		{"most of it, stable", stable100(1000, 2000), out(1990), nil},
 		{"fees of 198%", greedy, out(1000), amm.ErrExactOutUnsupported},
 	}
 	for _, tt := range tests {

@@ -48,7 +48,7 @@ func newInvariant(leverage, a, b uint64) invariant {
 }
 
 // destination is the output reserve that balances an input reserve of x, rounded up at every step. It is false where the program
-// overflows, and beyond 64 bits, which is more than any reserve.
+// fails, and beyond 64 bits, which is more than any reserve.
 func (i *invariant) destination(leverage, x uint64) (uint64, bool) {
 	if !i.ok || x == 0 {
 		return 0, false
@@ -74,15 +74,12 @@ func (i *invariant) destination(leverage, x uint64) (uint64, bool) {
 		if _, underflow := denominator.SubOverflow(&denominator, d); underflow {
 			return 0, false
 		}
-		if !denominator.IsZero() {
-			next.DivMod(&numerator, &denominator, &rest)
-			if !next.IsZero() && !rest.IsZero() {
-				next.AddUint64(&next, 1)
-			}
+		// The program refuses a quotient below one, and so to drain a reserve.
+		if next.DivMod(&numerator, &denominator, &rest); next.IsZero() {
+			return 0, false
 		}
-		// A quotient below one, and one by zero, count as one unless there is nothing to divide.
-		if next.IsZero() && !numerator.IsZero() {
-			next.SetOne()
+		if !rest.IsZero() {
+			next.AddUint64(&next, 1)
 		}
 		if next.Eq(&y) {
 			break
