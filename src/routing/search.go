@@ -20,6 +20,8 @@ const (
 	coarser = 4
 	// spareRoutes is how many routes beyond the limit are collected before the smallest are dropped.
 	spareRoutes = 8
+	// maxRebuilds bounds how often, and for how many routes, some are taken out and put back.
+	maxRebuilds = 10
 	// maxReplaced bounds how many routes are sought anew, one by one, and how often.
 	maxReplaced = 10
 	// maxMints is how many tokens the flows of one plan can touch.
@@ -93,6 +95,9 @@ type search struct {
 	steps    [hopsLimit + 1][]step // by hop and mint
 	frontier [hopsLimit + 1][]int32
 
+	// maxFresh bounds how many pools without flow a walk may take; 0 is no bound.
+	maxFresh int8
+
 	routes []route
 	total  uint64 // what the routes make, as of their beginning
 }
@@ -109,6 +114,7 @@ type step struct {
 	amount uint64 // 0: not reached
 	edge   edge
 	prev   int32
+	fresh  int8 // pools on the way that had no flow
 }
 
 // route is one path, in the walk's direction, and what of the request's amount goes through it.
@@ -236,6 +242,10 @@ func (s *search) walk(amount uint64, hops int) (route, uint64, bool) {
 		s.frontier[h] = s.frontier[h][:0]
 	}
 	s.steps[0][s.start] = step{amount: amount}
+	maxFresh := int8(hopsLimit)
+	if s.maxFresh > 0 {
+		maxFresh = s.maxFresh
+	}
 	s.frontier[0] = append(s.frontier[0], s.start)
 	var best uint64
 	bestHops := 0
@@ -256,6 +266,13 @@ func (s *search) walk(amount uint64, hops int) (route, uint64, bool) {
 				if s.worthless(have, rate*far, best) || s.worthless(have, rate, there.amount) || !s.acyclic(h, m, e.to) {
 					continue
 				}
+				fresh := s.steps[h][m].fresh
+				if s.flows[e.pool].amount == 0 {
+					fresh++
+				}
+				if fresh > maxFresh {
+					continue
+				}
 				got, ok := s.extend(e, have)
 				if !ok || there.amount != 0 && !s.better(got, there.amount) {
 					continue
@@ -263,7 +280,7 @@ func (s *search) walk(amount uint64, hops int) (route, uint64, bool) {
 				if there.amount == 0 {
 					s.frontier[h+1] = append(s.frontier[h+1], e.to)
 				}
-				*there = step{got, e, m}
+				*there = step{got, e, m, fresh}
 				if e.to == s.end && (best == 0 || s.better(got, best)) {
 					best, bestHops = got, h+1
 				}
@@ -606,12 +623,12 @@ func (s *search) finish() (Plan, error) {
 	for len(s.routes) > 1 {
 		s.drop()
 		if p, ok := s.fit(); ok {
-			best = s.replaceRoutes(p)
+			best = s.rebuild(s.replaceRoutes(p))
 			break
 		}
 	}
 	if p, ok := s.grow(); ok {
-		if p = s.replaceRoutes(p); best.Legs == nil || s.better(p.side(s.req.ExactOut), best.side(s.req.ExactOut)) {
+		if p = s.rebuild(s.replaceRoutes(p)); best.Legs == nil || s.better(p.side(s.req.ExactOut), best.side(s.req.ExactOut)) {
 			best = p
 		}
 	}
@@ -630,8 +647,8 @@ func (s *search) fit() (Plan, bool) {
 	return p, err == nil && s.lim.allow(&p)
 }
 
-// grow builds a plan up from the best single route, adding routes as long as they fit.
-func (s *search) grow() (best Plan, ok bool) {
+// grow builds a plan up from the best single route.
+func (s *search) grow() (Plan, bool) {
 	s.clearFlows()
 	r, _, found := s.walk(s.req.Amount, s.hops)
 	if !found {
@@ -641,36 +658,95 @@ func (s *search) grow() (best Plan, ok bool) {
 		return Plan{}, false
 	}
 	s.routes = append(s.routes[:0], r)
-	best, ok = s.fit()
-	for divisor := uint64(2); divisor <= 32 && ok && len(s.routes) < s.lim.MaxRoutes; divisor *= 2 {
+	p, ok := s.fit()
+	if !ok {
+		return p, false
+	}
+	return s.addRoutes(p), true
+}
+
+// addRoutes betters the plan p of the present routes by further ones, as long as they fit.
+func (s *search) addRoutes(p Plan) Plan {
+	defer func() { s.maxFresh = 0 }()
+	s.maxFresh = int8(s.hops)
+	for divisor := uint64(2); divisor <= 32 && len(s.routes) < s.lim.MaxRoutes && !s.late(); divisor *= 2 {
 		part := s.req.Amount / divisor
-		from, loss, fine := s.leastMissed(part)
+		from, loss, ok := s.leastMissed(part)
 		r, gain, found := s.walk(part, s.hops)
-		if !fine || !found || !s.worth(gain, loss) {
+		if !ok || !found || !s.worth(gain, loss) {
 			continue
 		}
+		fits := true
 		before := slices.Clone(s.routes)
 		s.routes[from].amount -= part
-		s.add(r)
-		_, fine = s.replay(s.routes)
-		if fine {
+		isNew := s.add(r)
+		if _, ok := s.replay(s.routes); ok {
 			s.balance(part / 2)
-			var p Plan
-			if p, fine = s.fit(); fine {
-				fine = s.better(p.side(s.req.ExactOut), best.side(s.req.ExactOut))
-			}
-			if fine {
-				best = p
-				divisor /= 2
+			q, ok := s.fit()
+			if ok && s.better(q.side(s.req.ExactOut), p.side(s.req.ExactOut)) {
+				p = q
+				if isNew {
+					divisor /= 2 // once more
+				}
 				continue
 			}
+			fits = ok
 		}
 		s.routes = append(s.routes[:0], before...)
-		if _, fine := s.replay(s.routes); !fine {
+		if _, ok := s.replay(s.routes); !ok {
+			break
+		}
+		if !fits && s.maxFresh > 1 { // perhaps something smaller does
+			s.maxFresh--
+			divisor /= 2
+		}
+	}
+	return p
+}
+
+// rebuild takes out one or two routes, lets the others take over, and adds routes again, as long as that betters p.
+func (s *search) rebuild(p Plan) Plan {
+	best := slices.Clone(s.routes)
+	for range maxRebuilds {
+		better := false
+		for i := 0; i < len(best) && !better; i++ {
+			for j := i; j < len(best) && !better; j++ {
+				if s.late() || len(best) > maxRebuilds {
+					return p
+				}
+				s.without(best, i)
+				if j > i {
+					if len(best) == 2 {
+						continue
+					}
+					s.without(slices.Clone(s.routes), j-1)
+				}
+				if len(s.routes) == 0 {
+					continue
+				}
+				if _, ok := s.replay(s.routes); !ok {
+					continue
+				}
+				s.balance(s.req.Amount / coarsest)
+				q, ok := s.fit()
+				if !ok {
+					continue
+				}
+				if q = s.addRoutes(q); s.better(q.side(s.req.ExactOut), p.side(s.req.ExactOut)) {
+					p, better = q, true
+					best = append(best[:0], s.routes...)
+				}
+			}
+		}
+		if !better {
 			break
 		}
 	}
-	return best, ok
+	s.routes = append(s.routes[:0], best...)
+	if _, ok := s.replay(s.routes); !ok {
+		s.routes = s.routes[:0]
+	}
+	return p
 }
 
 // replaceRoutes takes out one route after the other and seeks the best one for its amount, given the others, as long as that betters p.
@@ -712,6 +788,10 @@ func (s *search) replaceRoutes(p Plan) Plan {
 			}
 		}
 	}
+	s.routes = append(s.routes[:0], best...)
+	if _, ok := s.replay(s.routes); !ok {
+		s.routes = s.routes[:0]
+	}
 	return p
 }
 
@@ -738,8 +818,13 @@ func (s *search) drop() {
 // without makes the routes all but one, which take over its amount.
 func (s *search) without(all []route, drop int) {
 	s.routes = append(append(s.routes[:0], all[:drop]...), all[drop+1:]...)
-	left := all[drop].amount
-	rest := s.req.Amount - left
+	if len(s.routes) == 0 {
+		return
+	}
+	left, rest := all[drop].amount, uint64(0)
+	for i := range s.routes {
+		rest += s.routes[i].amount
+	}
 	for i := range s.routes {
 		hi, lo := bits.Mul64(all[drop].amount, s.routes[i].amount)
 		share, _ := bits.Div64(hi, lo, rest)
