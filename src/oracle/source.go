@@ -140,7 +140,11 @@ func (ru rules) next(mint string, sources []source, observed []map[string]observ
 	if len(quotes) == 0 {
 		quotes = fallbacks
 	}
-	agreed, err := aggregate.Combine(quotes, ru.policy)
+	known := last.Track.Price
+	if now.Sub(last.ObservedAt) > ru.ages.degraded {
+		known = 0 // too old to judge by
+	}
+	agreed, err := aggregate.Combine(quotes, known, ru.policy)
 	for name, reason := range agreed.Rejected {
 		r.Sources[index[name]].Reason = reason
 	}

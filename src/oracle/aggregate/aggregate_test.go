@@ -30,25 +30,25 @@ func TestCombineVectors(t *testing.T) {
 		degraded   []string
 	}{
 		"one without a confidence is not known to be sure": {at(10), 10, math.NaN(), []string{"a"}, []string{"1 of at least 2 sources"}},
-		"one with its own":     {[]Quote{{"a", 10, 0.01, 1}}, 10, 0.01, []string{"a"}, []string{"1 of at least 2 sources"}},
-		"two that agree":       {at(100, 100.1), 100.05, 0.05, []string{"a", "b"}, nil},
-		"two that do not":      {at(100, 110), 105, 5, []string{"a", "b"}, []string{"confidence of 4.76 %, at most 1.00 % is sure"}},
-		"three, the middle":    {at(100, 100.2, 100.1), 100.1, 0.1, []string{"a", "b", "c"}, nil},
-		"four, between":        {at(100, 100.1, 100.2, 100.3), 100.15, 0.15, []string{"a", "b", "c", "d"}, nil},
-		"one of three is out":  {at(100, 100.1, 110), 100.05, 0.05, []string{"a", "b"}, []string{"1 of 3 sources disagree"}},
-		"one of four is out":   {at(100, 100.1, 110, 100.2), 100.1, 0.1, []string{"a", "b", "d"}, nil},
-		"two of five are out":  {at(100, 100.1, 110, 110, 100.2), 100.1, 0.1, []string{"a", "b", "e"}, []string{"2 of 5 sources disagree"}},
-		"half against half":    {at(100, 100, 110, 110), 105, 5, []string{"a", "b", "c", "d"}, []string{"confidence of 4.76 %, at most 1.00 % is sure"}},
-		"the floor protects":   {at(100, 100, 100, 100.25), 100, 0.25, []string{"a", "b", "c", "d"}, nil},
-		"but not beyond it":    {at(100, 100, 100, 100.26), 100, 0, []string{"a", "b", "c"}, nil},
-		"weights tip the pair": {[]Quote{{"a", 100, 0, 1}, {"b", 100.2, 0, 2}}, 100.2, 0.2, []string{"a", "b"}, nil},
+		"one with its own":       {[]Quote{{"a", 10, 0.01, 1}}, 10, 0.01, []string{"a"}, []string{"1 of at least 2 sources"}},
+		"two that agree":         {at(100, 100.1), 100.05, 0.05, []string{"a", "b"}, nil},
+		"two that do not":        {at(100, 110), 105, 5, []string{"a", "b"}, []string{"confidence of 4.76 %, at most 1.00 % is sure"}},
+		"three, the middle":      {at(100, 100.2, 100.1), 100.1, 0.1, []string{"a", "b", "c"}, nil},
+		"four, between":          {at(100, 100.1, 100.2, 100.3), 100.15, 0.15, []string{"a", "b", "c", "d"}, nil},
+		"one of three is out":    {at(100, 100.1, 110), 100.05, 0.05, []string{"a", "b"}, []string{"1 of 3 sources disagree"}},
+		"one of four is out":     {at(100, 100.1, 110, 100.2), 100.1, 0.1, []string{"a", "b", "d"}, nil},
+		"two of five are out":    {at(100, 100.1, 110, 110, 100.2), 100.1, 0.1, []string{"a", "b", "e"}, []string{"2 of 5 sources disagree"}},
+		"half against half":      {at(100, 100, 110, 110), 105, 5, []string{"a", "b", "c", "d"}, []string{"confidence of 4.76 %, at most 1.00 % is sure"}},
+		"the floor protects":     {at(100, 100, 100, 100.25), 100, 0.25, []string{"a", "b", "c", "d"}, nil},
+		"but not beyond it":      {at(100, 100, 100, 100.26), 100, 0, []string{"a", "b", "c"}, nil},
+		"a pair weighs the same": {[]Quote{{"a", 100, 0, 1}, {"b", 100.2, 0, 2}}, 100.1, 0.1, []string{"a", "b"}, nil},
 		// Of three, k = 1: the weight 100 is capped to 0.99·2 of the least. 0.99·2+1+1 = 3.98, half of it is reached at b's 1+1.
 		"no one outweighs two":   {[]Quote{{"a", 100, 0, 1}, {"b", 100.1, 0, 1}, {"c", 100.2, 0, 100}}, 100.1, 0.1, []string{"a", "b", "c"}, nil},
 		"own confidences, wide":  {[]Quote{{"a", 100, 1, 1}, {"b", 100, 3, 1}, {"c", 100, 2, 1}}, 100, 2, []string{"a", "b", "c"}, []string{"confidence of 2.00 %, at most 1.00 % is sure"}},
 		"nonsense is left aside": {append(at(100, 100.1, 100.2), Quote{"x", math.NaN(), 0, 1}), 100.1, 0.1, []string{"a", "b", "c"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Combine(c.quotes, DefaultPolicy)
+			got, err := Combine(c.quotes, 0, DefaultPolicy)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,11 +75,11 @@ func near(a, b float64) bool {
 func TestCombineRefusesWhatIsNoPrice(t *testing.T) {
 	for _, q := range []Quote{{"a", 0, 0, 1}, {"a", -1, 0, 1}, {"a", math.NaN(), 0, 1}, {"a", math.Inf(1), 0, 1}, {"a", 1, -1, 1}, {"a", 1, math.NaN(), 1},
 		{"a", 1, math.Inf(1), 1}, {"a", 1, 0, 0}, {"a", 1, 0, math.Inf(1)}, {"a", 1, 0, math.NaN()}} {
-		if r, err := Combine([]Quote{q}, DefaultPolicy); !errors.Is(err, ErrNoQuotes) || r.Rejected["a"] == "" {
+		if r, err := Combine([]Quote{q}, 0, DefaultPolicy); !errors.Is(err, ErrNoQuotes) || r.Rejected["a"] == "" {
 			t.Errorf("%+v: %+v, %v", q, r, err)
 		}
 	}
-	if _, err := Combine(nil, DefaultPolicy); !errors.Is(err, ErrNoQuotes) {
+	if _, err := Combine(nil, 0, DefaultPolicy); !errors.Is(err, ErrNoQuotes) {
 		t.Errorf("nothing: %v", err)
 	}
 }
@@ -100,14 +100,14 @@ func TestOneWrongOfFourMovesThePriceByAtMostOneBasisPoint(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 20000 {
 		quotes := honest(r, 4, priceOf(r), 0.00005) // honest sources within 1 bps of one another
-		before, err := Combine(quotes, DefaultPolicy)
+		before, err := Combine(quotes, 0, DefaultPolicy)
 		if err != nil {
 			t.Fatal(err)
 		}
 		liar := r.IntN(4)
 		quotes[liar].Price *= 1 + 0.10*float64(1-2*r.IntN(2))
 		quotes[liar].Weight = 1e6
-		after, err := Combine(quotes, DefaultPolicy)
+		after, err := Combine(quotes, 0, DefaultPolicy)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +132,7 @@ func TestTwoColludingOfFiveMoveThePriceByAtMostFiftyBasisPointsAndAreNoticed(t *
 		for _, i := range r.Perm(5)[:2] {
 			quotes[i].Price, quotes[i].Weight = price*(1+lie), 1e6
 		}
-		got, err := Combine(quotes, DefaultPolicy)
+		got, err := Combine(quotes, 0, DefaultPolicy)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestPriceLiesWithinTheHonestMajority(t *testing.T) {
 				low, high = min(low, quotes[i].Price), max(high, quotes[i].Price)
 			}
 		}
-		got, err := Combine(quotes, DefaultPolicy)
+		got, err := Combine(quotes, 0, DefaultPolicy)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,11 +169,49 @@ func TestPriceLiesWithinTheHonestMajority(t *testing.T) {
 	}
 }
 
+func TestSplitSourcesFollowTheLastPrice(t *testing.T) {
+	for name, c := range map[string]struct {
+		quotes []Quote
+		last   float64
+		price  float64
+		used   int
+	}{
+		"two disagree, one is where it was": {at(100, 110), 99.8, 100, 1},
+		"the other way round":               {at(100, 110), 112, 110, 1},
+		"half against half":                 {at(100, 100.2, 110, 110.2), 110, 110.1, 2},
+		"a majority needs no past":          {at(100, 100.1, 100.2, 110), 110, 100.1, 3},
+		"agreement needs no past":           {at(100, 100.2), 50, 100.1, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Combine(c.quotes, c.last, DefaultPolicy)
+			if err != nil || !near(got.Price, c.price) || len(got.Used) != c.used || len(got.Used)+len(got.Rejected) != len(c.quotes) {
+				t.Errorf("%+v, %v", got, err)
+			}
+			if c.used*2 <= len(c.quotes) && len(got.Degraded) == 0 {
+				t.Error("passed as sure")
+			}
+		})
+	}
+}
+
+func TestOneLiarOfTwoIsNeverFollowedFromAKnownPrice(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for range 20000 {
+		price := priceOf(r)
+		quotes := honest(r, 2, price, 0.001)
+		quotes[0].Price, quotes[0].Weight = price*(1.03+r.Float64()), 1e6
+		got, err := Combine(quotes, price*(1+0.005*(2*r.Float64()-1)), DefaultPolicy)
+		if err != nil || got.Price != quotes[1].Price || len(got.Degraded) == 0 {
+			t.Fatalf("%+v, %v of %+v", got, err, quotes)
+		}
+	}
+}
+
 func TestOrderAndScaleDoNotMatter(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	for range 5000 {
 		quotes := honest(r, 1+r.IntN(7), 1, 0.02)
-		want, err := Combine(quotes, DefaultPolicy)
+		want, err := Combine(quotes, 0, DefaultPolicy)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -182,7 +220,7 @@ func TestOrderAndScaleDoNotMatter(t *testing.T) {
 		for i := range shuffled {
 			shuffled[i].Price *= 1024 // exact
 		}
-		got, err := Combine(shuffled, DefaultPolicy)
+		got, err := Combine(shuffled, 0, DefaultPolicy)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,11 +231,11 @@ func TestOrderAndScaleDoNotMatter(t *testing.T) {
 }
 
 func FuzzCombine(f *testing.F) {
-	f.Add(1.0, 1.0, 1.0, 0.0, 1.0, 2.0)
-	f.Add(math.MaxFloat64, 1.0, 1.0, math.MaxFloat64, math.MaxFloat64, math.SmallestNonzeroFloat64)
-	f.Fuzz(func(t *testing.T, p1, p2, p3, conf, w1, w2 float64) {
+	f.Add(1.0, 1.0, 1.0, 0.0, 1.0, 2.0, 0.0)
+	f.Add(math.MaxFloat64, 1.0, 1.0, math.MaxFloat64, math.MaxFloat64, math.SmallestNonzeroFloat64, 1.0)
+	f.Fuzz(func(t *testing.T, p1, p2, p3, conf, w1, w2, last float64) {
 		quotes := []Quote{{"a", p1, conf, w1}, {"b", p2, 0, w2}, {"c", p3, conf, 1}}
-		got, err := Combine(quotes, DefaultPolicy)
+		got, err := Combine(quotes, last, DefaultPolicy)
 		if err != nil {
 			return
 		}
@@ -291,7 +329,7 @@ func BenchmarkCombineFiveSources(b *testing.B) {
 	quotes := honest(rand.New(rand.NewPCG(1, 1)), 5, 100, 0.01)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Combine(quotes, DefaultPolicy); err != nil {
+		if _, err := Combine(quotes, 0, DefaultPolicy); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -16,7 +16,7 @@ type Quote struct {
 	Price float64
 	// Confidence is the source's own half-width around Price in US dollars; 0 if it gives none.
 	Confidence float64
-	// Weight is relative and positive. It is capped so that no minority of the sources decides.
+	// Weight is relative and positive. It is capped so that no half of the sources decides.
 	Weight float64
 }
 
@@ -59,8 +59,10 @@ var ErrNoQuotes = errors.New("no source has a usable price")
 
 // Combine rejects outliers by their median absolute deviation from the weighted median and returns the weighted median of
 // the rest. Quotes that are not positive finite numbers are rejected. As long as fewer than half of the sources are wrong,
-// the price lies within the range of those that are right.
-func Combine(quotes []Quote, p Policy) (Result, error) {
+// the price lies within the range of those that are right. Where the sources are split with no majority, as two are that
+// disagree, those go on that are nearest to last, the last good price, if that is not 0: nobody gains by the mean of a
+// right price and a wrong one.
+func Combine(quotes []Quote, last float64, p Policy) (Result, error) {
 	r := Result{Rejected: map[string]string{}}
 	var sound []Quote
 	for _, q := range quotes {
@@ -84,11 +86,17 @@ func Combine(quotes []Quote, p Policy) (Result, error) {
 			continue
 		}
 		used = append(used, q)
+	}
+	used = capWeights(used)
+	r.Price = median(used, func(q Quote) float64 { return q.Price })
+	if last > 0 && slices.ContainsFunc(used, func(q Quote) bool { return math.Abs(q.Price-r.Price) > p.MaxConfidence*r.Price }) {
+		used = nearest(used, last, p.MaxConfidence, r.Rejected)
+		r.Price = median(used, func(q Quote) float64 { return q.Price })
+	}
+	for _, q := range used {
 		r.Used = append(r.Used, q.Source)
 	}
 	slices.Sort(r.Used)
-	used = capWeights(used)
-	r.Price = median(used, func(q Quote) float64 { return q.Price })
 	r.Confidence = median(used, func(q Quote) float64 { return q.Confidence })
 	for _, q := range used {
 		r.Confidence = max(r.Confidence, math.Abs(q.Price-r.Price))
@@ -110,11 +118,26 @@ func Combine(quotes []Quote, p Policy) (Result, error) {
 	return r, nil
 }
 
-// capWeights returns quotes with their weights limited such that the heaviest k = ⌊(n-1)/2⌋ weigh less than the others:
-// a weight of at most w = min·(n-k)/k makes k·w ≤ (n-k)·min.
+// nearest returns the quotes within tolerance, a ratio, of the one that is nearest to last, and rejects the others.
+func nearest(quotes []Quote, last, tolerance float64, rejected map[string]string) []Quote {
+	first := slices.MinFunc(quotes, func(a, b Quote) int { return cmp.Compare(math.Abs(a.Price-last), math.Abs(b.Price-last)) })
+	var near []Quote
+	for _, q := range quotes {
+		if ratio(q.Price, first.Price) <= tolerance {
+			near = append(near, q)
+		} else {
+			rejected[q.Source] = fmt.Sprintf("%.2f %% from %s, which is nearer to the last price, and no majority says who is right", 100*ratio(q.Price, first.Price), first.Source)
+		}
+	}
+	return near
+}
+
+// capWeights returns quotes with their weights limited such that no half of them outweighs the other: the heaviest k = ⌊n/2⌋
+// weigh no more than the others if each weighs at most w = min·(n-k)/k, as then k·w ≤ (n-k)·min. Of an even number all
+// weigh the same.
 func capWeights(quotes []Quote) []Quote {
 	n := len(quotes)
-	k := (n - 1) / 2
+	k := n / 2
 	if k == 0 {
 		return quotes
 	}

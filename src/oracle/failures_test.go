@@ -1,0 +1,132 @@
+package oracle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gagliardetto/solana-go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"jupiter-dex-integration/src/amm"
+	"jupiter-dex-integration/src/oracle/pyth"
+)
+
+// TestFailuresAloneAndInPairs runs three sources through every failure and every pair of them, and says what the API said:
+// the price is never that of the source that lies, and it is only called fresh while two honest sources agree.
+func TestFailuresAloneAndInPairs(t *testing.T) {
+	failures := []string{"Jupiter wrong", "Jupiter gone", "RPC lagging", "Redis gone", "clock skew"}
+	// What is left of the sources decides, and neither Redis nor the clock does.
+	want := map[string]state{"": fresh, "Jupiter wrong": degraded, "Jupiter gone": fresh, "RPC lagging": fresh, "Redis gone": fresh, "clock skew": fresh,
+		"Jupiter wrong+RPC lagging": degraded, "Jupiter gone+RPC lagging": degraded, "Jupiter wrong+Redis gone": degraded, "Jupiter wrong+clock skew": degraded,
+		"Jupiter gone+Redis gone": fresh, "Jupiter gone+clock skew": fresh, "RPC lagging+Redis gone": fresh, "RPC lagging+clock skew": fresh, "Redis gone+clock skew": fresh}
+	cases := []string{""}
+	for i, a := range failures {
+		cases = append(cases, a)
+		for _, b := range failures[i+1:] {
+			if a == "Jupiter wrong" && b == "Jupiter gone" {
+				continue
+			}
+			cases = append(cases, a+"+"+b)
+		}
+	}
+	for _, failing := range cases {
+		piped := newPipedRedis(t)
+		synctest.Test(t, func(t *testing.T) {
+			const truth, interval = 75.0, time.Minute
+			has := func(failure string) bool { return strings.Contains(failing, failure) }
+			jup := &fakeJupiter{}
+			jup.set(map[string]string{wsol: "75.02"})
+			chain := &fakeChain{accounts: map[solana.PublicKey]*amm.Account{solana.MustPublicKeyFromBase58(wsol): mintAccount(9)}}
+			u := testUpdater(jup, piped.client(t), interval, wsol)
+			m := newMetrics(prometheus.NewRegistry())
+			known := &decimals{book: u.book, accounts: chain, read: map[string]uint8{}}
+			live := &liveSource{now: u.clock.now, price: "74.98"}
+			u.sources = append(u.sources, live, &pythSource{map[string]feed{wsol: {account: key(1)}}, pyth.Programs, chain, known, m, u.clock.now})
+			u.rules.policy.MinSources = 2
+
+			skew := time.Duration(0)
+			if has("clock skew") { // the world is ten minutes ahead of this machine
+				skew = 10 * time.Minute
+			}
+			tick := func(minutes int, lag time.Duration) {
+				for range minutes * 6 {
+					at := time.Now().Add(skew)
+					piped.SetTime(at)
+					chain.accounts[key(1)] = pullAccount(1, 7501000000, 3000000, at.Add(-lag))
+					advance(10 * time.Second)
+				}
+			}
+			piped.SetTime(time.Now().Add(skew))
+			chain.accounts[key(1)] = pullAccount(1, 7501000000, 3000000, time.Now().Add(skew))
+			defer start(t, u)()
+			tick(5, 0)
+			if e := u.book.snapshot()[wsol]; u.rules.ages.state(e.record, u.clock.now()) != fresh {
+				t.Fatalf("%s: before any failure: %+v", failing, e.record)
+			}
+
+			lag := time.Duration(0)
+			if has("Jupiter wrong") {
+				jup.set(map[string]string{wsol: "82.5"})
+			}
+			if has("Jupiter gone") {
+				jup.setFail(func(int, []string) error { return errors.New("connection refused") })
+			}
+			if has("RPC lagging") {
+				lag = 5 * time.Minute
+			}
+			piped.setDown(has("Redis gone"))
+			tick(10, lag)
+
+			e := u.book.snapshot()[wsol]
+			got, now := u.rules.ages.state(e.record, u.clock.now()), u.clock.now()
+			usd, err := parsePrice(e.Price)
+			if err != nil || math.Abs(usd-truth)/truth > 0.0050 {
+				t.Errorf("%s: the price is %s", failing, e.Price)
+			}
+			if got != want[failing] {
+				t.Errorf("%s: %s, want %s: %v", failing, got, want[failing], e.Degraded)
+			}
+			if age := now.Sub(e.ObservedAt); age < 0 || age > 2*interval {
+				t.Errorf("%s: %v old", failing, age)
+			}
+			_, redisErr := u.status()
+			if (redisErr != nil) != has("Redis gone") {
+				t.Errorf("%s: Redis is reported as %v", failing, redisErr)
+			}
+			var reasons []string
+			for _, q := range e.Sources {
+				if !q.Used {
+					reasons = append(reasons, q.Name+": "+q.Reason)
+				}
+			}
+			piped.setDown(false) // nothing may be left waiting to dial
+			advance(3 * time.Second)
+			t.Logf("| %s | %s | %s | %s |", orNothing(failing), e.Price, got, orNothing(strings.Join(append(append([]string{}, e.Degraded...), reasons...), "; ")))
+		})
+	}
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "nothing"
+	}
+	return s
+}
+
+// liveSource always has a price of now.
+type liveSource struct {
+	now   func() time.Time
+	price string
+}
+
+func (*liveSource) name() string { return "optimizer" }
+
+func (s *liveSource) observe(_ context.Context, mints []string) (map[string]observation, error) {
+	return map[string]observation{mints[0]: {Price: json.Number(s.price), Weight: 1, At: s.now()}}, nil
+}
