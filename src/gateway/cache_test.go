@@ -42,6 +42,13 @@ func testCache(t *testing.T, cfg CacheConfig) *cache {
 	return c
 }
 
+// size counts every spelling as an entry of its own.
+func (c *cache) size() (bytes int64, entries int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bytes, max(len(c.entries), len(c.spellings))
+}
+
 func TestCacheServesFreshThenStaleThenNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := testCache(t, slot)
@@ -176,8 +183,8 @@ func TestOnlyGoodAnswersAreKept(t *testing.T) {
 		if calls != 8 {
 			t.Errorf("%d calls for 8 requests that failed", calls)
 		}
-		if len(c.entries) != 0 || len(c.spellings) != 0 || c.bytes != 0 {
-			t.Errorf("failures left %d entries, %d bytes", len(c.entries), c.bytes)
+		if bytes, entries := c.size(); bytes != 0 || entries != 0 {
+			t.Errorf("failures left %d entries, %d bytes", entries, bytes)
 		}
 	})
 }
@@ -214,19 +221,22 @@ func TestCacheIsBoundedAndEmptiesItself(t *testing.T) {
 				t.Fatalf("got %v, %v", a, err)
 			}
 		}
-		if c.bytes > 10_000 || len(c.entries) < 5 || len(c.entries) > 10 {
-			t.Errorf("%d bytes in %d entries", c.bytes, len(c.entries))
+		if bytes, entries := c.size(); bytes > 10_000 || entries < 5 || entries > 10 {
+			t.Errorf("%d bytes in %d entries", bytes, entries)
 		}
 		for i := range 50 { // one entry, whatever its spellings
 			c.get(t.Context(), "key0", fmt.Sprint("spelling", i), nil)
 		}
-		if n := len(c.entries["key0"].spellings); n > maxSpellings {
+		c.mu.Lock()
+		n := len(c.entries["key0"].spellings)
+		c.mu.Unlock()
+		if n > maxSpellings {
 			t.Errorf("%d spellings of one request", n)
 		}
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		if c.bytes != 0 || len(c.entries) != 0 || len(c.spellings) != 0 {
-			t.Errorf("%d bytes in %d entries after their time", c.bytes, len(c.entries))
+		if bytes, entries := c.size(); bytes != 0 || entries != 0 {
+			t.Errorf("%d bytes in %d entries after their time", bytes, entries)
 		}
 	})
 }

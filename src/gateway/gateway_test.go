@@ -38,7 +38,7 @@ type running struct {
 // start runs a gateway with an environment of lines NAME=value.
 func start(t testing.TB, environ ...string) *running {
 	t.Helper()
-	cfg, err := platform.Load[Config](append([]string{"LISTEN_ADDRESS=api", "METRICS_ADDRESS=metrics", "DRAIN_TIMEOUT=5s"}, environ...))
+	cfg, err := platform.Load[Config](append([]string{"LISTEN_ADDRESS=api", "METRICS_ADDRESS=metrics", "DRAIN_TIMEOUT=20s"}, environ...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -177,6 +178,10 @@ func (u *upstream) exchange(ctx context.Context, c *call) (_ *answer, err error)
 	}
 	if int64(len(a.body)) == resp.ContentLength || len(a.body) < maxBuffered {
 		resp.Body.Close()
+		// A success that is no JSON is some proxy's page or half an answer: a caller, or the cache, would take it for a quote.
+		if a.status == http.StatusOK && !json.Valid(a.body) {
+			return nil, fmt.Errorf("%d bytes of %s that are not JSON", len(a.body), a.header.Get("Content-Type"))
+		}
 		return a, nil
 	}
 	keep, a.rest = true, &streamed{resp.Body, cancel}
