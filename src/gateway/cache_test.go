@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -237,6 +238,32 @@ func TestCacheIsBoundedAndEmptiesItself(t *testing.T) {
 		synctest.Wait()
 		if bytes, entries := c.size(); bytes != 0 || entries != 0 {
 			t.Errorf("%d bytes in %d entries after their time", bytes, entries)
+		}
+	})
+}
+
+// 500 requests a second over 200 pairs, as popular as Zipf has it, for half a minute: how many of them go to Jupiter.
+func TestFewOfPopularRequestsGoUpstream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := testCache(t, CacheConfig{TTL: 400 * time.Millisecond, MaxAge: 800 * time.Millisecond, Bytes: 64 << 20})
+		send, calls := counting(30 * time.Millisecond)
+		zipf := rand.NewZipf(rand.New(rand.NewPCG(1, 1)), 1.1, 1, 199)
+		var wg sync.WaitGroup
+		const requests = 500 * 30
+		for range requests {
+			key := fmt.Sprint(zipf.Uint64())
+			wg.Go(func() {
+				if _, age, _, err := c.get(t.Context(), key, key, send); err != nil || age >= 800*time.Millisecond {
+					t.Errorf("age %v, %v", age, err)
+				}
+			})
+			time.Sleep(2 * time.Millisecond)
+		}
+		wg.Wait()
+		factor := requests / float64(calls.Load())
+		t.Logf("%d requests became %d calls: a factor of %.1f", requests, calls.Load(), factor)
+		if factor < 3 {
+			t.Errorf("%d requests became %d calls", requests, calls.Load())
 		}
 	})
 }

@@ -83,7 +83,10 @@ func TestClientsSeeQuotesOrHonestErrorsUnderEveryFault(t *testing.T) {
 
 // ask gets a quote and says what came of it.
 func ask(base, in, out, amount string) string {
-	client := http.Client{Timeout: 20 * time.Second} // the gateway's deadline, many times over
+	client := http.Client{
+		Timeout:   20 * time.Second, // the gateway's deadline, many times over
+		Transport: &http.Transport{DisableKeepAlives: true},
+	}
 	resp, err := client.Get(base + "/quote?inputMint=" + in + "&outputMint=" + out + "&amount=" + amount)
 	if err != nil {
 		return err.Error()
