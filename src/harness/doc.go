@@ -1,10 +1,14 @@
 // Package harness renders every overlay the way Argo CD does and judges what comes out, with no cluster and no network.
 //
-// [New] renders a repository once: every overlay under environments/ through kustomize, with both Helms, and decodes each
-// object strictly, built-in kinds into their Go types and custom resources against the schema their operator ships. A
-// [Rule] then looks at the whole [Render] and reports [Finding]s. Rules never render and never read a cluster; whether a
-// live cluster has room, images or credentials is not its business.
+// [Load] reads a repository and renders it once: every overlay under environments/ through kustomize, with Helm 4 and in
+// the variants that must not matter (Helm 3, a second time, Argo CD's flags, a new chart version). Each object is decoded
+// strictly, built-in kinds into their Go types, custom resources against the definition of the operator that reads them
+// (crds/go.mod pins which). A kind that neither covers is a finding, so nothing is passed over. Every [Rule] then looks at
+// the same [Render] and reports [Finding]s; rules never render, and never read a cluster: whether a live one has room,
+// images or credentials is not the harness's business.
 //
-// What an overlay uses but somebody else makes, a Secret from the platform team for example, it declares in its
-// provided.yaml; anything neither rendered nor declared there is a finding.
+// What an overlay uses but somebody else makes, such as a Secret of the platform team, it declares in its provided.yaml.
+//
+// testdata/good is a small repository without findings. Each file of testdata/faults breaks it in one place and states the
+// exact findings that follow; a new rule comes with a file there, or the tests fail.
 package harness

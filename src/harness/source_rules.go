@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// sourceRules judge the files; the first two also decide whether anything gets rendered.
-var sourceRules = []Rule{{
+// noSymlinks and noRemote also decide whether anything gets rendered.
+var noSymlinks = Rule{
 	Name:   "no-symlinks",
 	Reason: "Helm follows a link out of the chart and prints what it finds there; Argo CD refuses the whole repository",
 	Fix:    "replace the link by the file, or by a path that kustomize may read",
@@ -29,7 +29,9 @@ var sourceRules = []Rule{{
 		}
 		return all
 	},
-}, {
+}
+
+var noRemote = Rule{
 	Name:   "no-remote",
 	Reason: "a render must not depend on a server, nor on who controls it; Argo CD's repository allow-list does not cover remote bases",
 	Fix:    "correct the path, or vendor what is needed into the repository and name it by a relative path",
@@ -53,7 +55,10 @@ var sourceRules = []Rule{{
 		slices.SortFunc(all, func(a, b Finding) int { return strings.Compare(a.String(), b.String()) })
 		return all
 	},
-}, {
+}
+
+// sourceRules judge the files.
+var sourceRules = []Rule{noSymlinks, noRemote, {
 	Name:   "files-parse",
 	Reason: "a file that cannot be read is a file that is not judged",
 	Fix:    "correct the file; unknown fields are mistakes too",
@@ -83,7 +88,7 @@ var sourceRules = []Rule{{
 // unsafe returns what forbids to render the tree at all.
 func unsafe(src *Source) []Finding {
 	r := &Render{Source: src}
-	return slices.Concat(sourceRules[0].Check(r), sourceRules[1].Check(r))
+	return slices.Concat(noSymlinks.Check(r), noRemote.Check(r))
 }
 
 // opened are the kustomization fields whose strings kustomize opens: files, folders or, given a URL, something remote.
