@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -130,4 +133,48 @@ func BenchmarkMiss(b *testing.B) {
 		gw := start(b, append(unlimited, "JUPITER_API_URL="+bareServer(b))...)
 		hammer(b, gw.api, "/program-id-to-label")
 	})
+}
+
+// BenchmarkMissLatency sends 1,000 requests a second by plan, whatever becomes of those before (an open loop), and measures from
+// the planned time. What the gateway adds is its percentiles less those of "direct".
+func BenchmarkMissLatency(b *testing.B) {
+	b.Run("direct", func(b *testing.B) { openLoop(b, bareServer(b)+goodQuote) })
+	b.Run("gateway", func(b *testing.B) {
+		gw := start(b, append(unlimited, "JUPITER_API_URL="+bareServer(b))...)
+		openLoop(b, gw.api+"/program-id-to-label")
+	})
+}
+
+func openLoop(b *testing.B, url string) {
+	client := http.Client{Transport: jupiter.NewTransport(), Timeout: 10 * time.Second}
+	latencies := make([]time.Duration, 0, 1<<20)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	planned := time.Now()
+	for b.Loop() {
+		planned = planned.Add(time.Millisecond)
+		time.Sleep(time.Until(planned))
+		due := planned
+		wg.Go(func() {
+			resp, err := client.Get(url)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			took := time.Since(due)
+			mu.Lock()
+			latencies = append(latencies, took)
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	if len(latencies) == 0 {
+		return
+	}
+	slices.Sort(latencies)
+	for _, p := range []int{50, 99} {
+		b.ReportMetric(float64(latencies[len(latencies)*p/100].Microseconds())/1000, fmt.Sprintf("p%d-ms", p))
+	}
 }

@@ -25,10 +25,12 @@ type Config struct {
 
 	Network string `env:"NETWORK" envDefault:"mainnet"`
 	// UpstreamMode says who answers the four swap operations. Jupiter exists on mainnet only.
-	UpstreamMode  string          `env:"UPSTREAM_MODE" envDefault:"jupiter"`
+	UpstreamMode string `env:"UPSTREAM_MODE" envDefault:"jupiter"`
+	// JupiterAPIURL is of the swap API v1, or ends with /swap/v2 for Jupiter's newer pair of quote and swap, or is a self-hosted
+	// router's.
 	JupiterAPIURL string          `env:"JUPITER_API_URL" envDefault:"https://api.jup.ag/swap/v1"`
 	JupiterAPIKey platform.Secret `env:"JUPITER_API_KEY"`
-	// JupiterFallbackURL is asked when the first fails, with a key of its own: a self-hosted router, say, or Jupiter behind one.
+	// JupiterFallbackURL, of the same kinds, is asked when the first fails, with a key of its own.
 	JupiterFallbackURL string          `env:"JUPITER_FALLBACK_URL"`
 	JupiterFallbackKey platform.Secret `env:"JUPITER_FALLBACK_API_KEY"`
 	RouteOptimizerURL  string          `env:"ROUTE_OPTIMIZER_URL"`

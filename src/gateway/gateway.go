@@ -74,6 +74,9 @@ func newGateway(cfg Config, p *platform.Process, transport http.RoundTripper) (*
 			errs = append(errs, fmt.Errorf("%s: %w", variable, err))
 		}
 		u := &upstream{name: name, client: client, timeout: cfg.Breaker.Timeout, maxInFlight: cfg.MaxInFlight, metrics: g.metrics, log: p.Log}
+		if strings.HasSuffix(strings.TrimRight(url, "/"), "/swap/v2") {
+			u.adapt = toSwapV2
+		}
 		if cfg.Breaker.Enabled {
 			u.breakers = g.newBreakers(name)
 		}

@@ -92,6 +92,7 @@ func (a *answer) writeTo(w http.ResponseWriter) {
 type upstream struct {
 	name     string
 	client   *jupiter.Client
+	adapt    func(*call) (*call, error) // nil: it speaks the swap API v1
 	timeout  time.Duration
 	breakers map[string]*breaker // by endpoint; nil: no breakers
 	budget   *budget             // nil: the upstream sets no quota
@@ -105,6 +106,12 @@ type upstream struct {
 // fetch sends c and returns the answer, which the caller must write or close. An error is a *jupiter.Error, or the cause
 // of ctx's end.
 func (u *upstream) fetch(ctx context.Context, c *call) (*answer, error) {
+	if u.adapt != nil {
+		var err error
+		if c, err = u.adapt(c); err != nil {
+			return nil, err
+		}
+	}
 	b := u.breakers[c.endpoint]
 	// An open breaker refuses below; the quota is for calls that are made.
 	if u.budget != nil && !c.unmetered && (b == nil || b.State() != gobreaker.StateOpen) {

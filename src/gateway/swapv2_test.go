@@ -1,0 +1,42 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestSwapV2UpstreamIsAskedInItsOwnTerms(t *testing.T) {
+	jup := newStub(t, says(200, `{}`))
+	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v2/")
+	if r := get(t, gw.api+"/swap/v1"+goodQuote); r.status != 200 || jup.last(t).Path != "/swap/v2/quote" || !strings.Contains(jup.last(t).Query, "amount=1000000000") {
+		t.Errorf("quote: %d, asked %+v", r.status, jup.last(t))
+	}
+	if r := get(t, gw.api+"/program-id-to-label"); r.status != 200 || jup.last(t).Path != "/swap/v2/program-id-to-label" {
+		t.Errorf("labels: %d, asked %+v", r.status, jup.last(t))
+	}
+	if r := get(t, gw.api+"/tokens/v2/recent"); r.status != 200 || jup.last(t).Path != "/tokens/v2/recent" {
+		t.Errorf("tokens: %d, asked %+v", r.status, jup.last(t))
+	}
+	quote := `"quoteResponse":{"b":28.10,"a":[1]}`
+	for _, tt := range []struct{ name, fields, want string }{
+		{"nothing said", ``, ``},
+		{"auto", `,"prioritizationFeeLamports":"auto"`, ``},
+		{"auto as typed clients send it", `,"prioritizationFeeLamports":{},"computeUnitPriceMicroLamports":null`, ``},
+		{"a level", `,"prioritizationFeeLamports":{"priorityLevelWithMaxLamports":{"priorityLevel":"veryHigh","maxLamports":5}}`, `,"computeUnitPricePercentile":"veryHigh"`},
+		{"a tip", `,"prioritizationFeeLamports":{"jitoTipLamports":1000000}`, `,"tipAmount":1000000`},
+		{"the rest passes", `,"wrapAndUnwrapSol":false,"future":1.50`, `,"wrapAndUnwrapSol":false,"future":1.50`},
+	} {
+		r := do(t, "POST", gw.api+"/swap", `{"userPublicKey":"`+wsol+`",`+quote+tt.fields+`}`)
+		if r.status != 200 || jup.last(t).Path != "/swap/v2/swap" {
+			t.Errorf("%s: %d %s", tt.name, r.status, r.body)
+		}
+		same(t, tt.name, []byte(jup.last(t).Body), []byte(`{"taker":"`+wsol+`",`+quote+tt.want+`}`))
+	}
+	asked := len(jup.requests())
+	wantError(t, get(t, gw.api+goodQuote+"&swapMode=ExactOut"), 400, "NOT_SUPPORTED")
+	wantError(t, do(t, "POST", gw.api+"/swap", `{"userPublicKey":"`+wsol+`",`+quote+`,"prioritizationFeeLamports":5000}`), 400, "NOT_SUPPORTED")
+	wantError(t, do(t, "POST", gw.api+"/swap", `{"userPublicKey":"`+wsol+`",`+quote+`,"computeUnitPriceMicroLamports":1}`), 400, "NOT_SUPPORTED")
+	if n := len(jup.requests()); n != asked {
+		t.Errorf("the upstream was asked %d times for what it does not do", n-asked)
+	}
+}
