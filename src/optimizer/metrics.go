@@ -13,6 +13,7 @@ import (
 type metrics struct {
 	seconds *prometheus.HistogramVec
 	legs    prometheus.Histogram
+	gap     prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -22,12 +23,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25}}, []string{"outcome"}),
 		legs: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "optimizer_quote_legs",
 			Help: "Pools that a quoted route swaps through.", Buckets: []float64{1, 2, 3, 4, 5, 6, 8, 10, 15, 20}}),
+		gap: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "optimizer_quote_gap_bps",
+			Help: "How far detailed quotes are at most from the best routing without limits.", Buckets: []float64{.1, .5, 1, 2, 5, 10, 20, 50, 100, 500}}),
 	}
-	reg.MustRegister(m.seconds, m.legs)
+	reg.MustRegister(m.seconds, m.legs, m.gap)
 	return m
 }
 
-func (m *metrics) observe(elapsed time.Duration, q *jupiter.Quote, err error) {
+func (m *metrics) observe(elapsed time.Duration, q *quoted, err error) {
 	outcome := "ok"
 	if err != nil {
 		outcome = "internal_error"
@@ -38,7 +41,7 @@ func (m *metrics) observe(elapsed time.Duration, q *jupiter.Quote, err error) {
 			}
 		}
 	} else {
-		m.legs.Observe(float64(len(q.RoutePlan)))
+		m.legs.Observe(float64(len(q.plan.Legs)))
 	}
 	m.seconds.WithLabelValues(outcome).Observe(elapsed.Seconds())
 }

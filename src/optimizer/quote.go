@@ -34,14 +34,22 @@ const codeThreshold = "CANNOT_COMPUTE_OTHER_AMOUNT_THRESHOLD"
 
 func (s *service) serveQuote(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	quote, err := s.quote(r.URL.Query())
-	s.metrics.observe(time.Since(start), quote, err)
+	q, err := s.quote(r.URL.Query())
+	s.metrics.observe(time.Since(start), q, err)
 	if err != nil {
 		s.writeError(w, r, err)
 		return
 	}
-	quote.TimeTaken = time.Since(start).Seconds()
-	jupiter.WriteJSON(w, http.StatusOK, quote)
+	q.answer.TimeTaken = time.Since(start).Seconds()
+	jupiter.WriteJSON(w, http.StatusOK, q.answer)
+}
+
+// quoted is an answer with what it was made from.
+type quoted struct {
+	answer  *jupiter.Quote
+	state   *state
+	request routing.Request
+	plan    routing.Plan
 }
 
 func (s *service) writeError(w http.ResponseWriter, r *http.Request, err error) {
@@ -51,7 +59,7 @@ func (s *service) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	jupiter.WriteError(w, err)
 }
 
-func (s *service) quote(query url.Values) (*jupiter.Quote, error) {
+func (s *service) quote(query url.Values) (*quoted, error) {
 	req, err := jupiter.ParseQuoteRequest(query)
 	if err != nil {
 		return nil, err
@@ -65,20 +73,23 @@ func (s *service) quote(query url.Values) (*jupiter.Quote, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := s.plan(st, req)
-	if err != nil {
+	q := &quoted{state: st}
+	if q.request, q.plan, err = s.plan(st, req); err != nil {
 		return nil, err
 	}
-	return s.answer(st, req, plan, inBps)
+	if q.answer, err = s.answer(st, req, q.plan, inBps); err != nil {
+		return nil, err
+	}
+	return q, nil
 }
 
 // plan routes a request. What it asks of the pools includes the platform fee, which is taken from what they give.
-func (s *service) plan(st *state, req jupiter.QuoteRequest) (routing.Plan, error) {
+func (s *service) plan(st *state, req jupiter.QuoteRequest) (routing.Request, routing.Plan, error) {
 	rr := routing.Request{Input: req.InputMint, Output: req.OutputMint, Amount: req.Amount, ExactOut: req.ExactOut, Dexes: req.Dexes, ExcludeDexes: req.ExcludeDexes}
 	if req.ExactOut {
 		gross, ok := grossOf(req.Amount, req.PlatformFeeBps)
 		if !ok {
-			return routing.Plan{}, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeInvalidRequest, "no output is left after a platform fee of %d bps", req.PlatformFeeBps)
+			return rr, routing.Plan{}, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeInvalidRequest, "no output is left after a platform fee of %d bps", req.PlatformFeeBps)
 		}
 		rr.Amount = gross
 	}
@@ -92,12 +103,12 @@ func (s *service) plan(st *state, req jupiter.QuoteRequest) (routing.Plan, error
 	}
 	plan, err := st.graph.Plan(rr, lim)
 	if unknown, ok := errors.AsType[*routing.UnknownMintError](err); ok {
-		return plan, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeTokenNotTradable, "The token %s is not tradable: no pool known here trades it", unknown.Mint)
+		return rr, plan, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeTokenNotTradable, "The token %s is not tradable: no pool known here trades it", unknown.Mint)
 	}
 	if errors.Is(err, routing.ErrNoRoute) {
-		return plan, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeNoRoutesFound, "No routes found: no pools can fill this amount within the limits and filters of the request")
+		return rr, plan, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeNoRoutesFound, "No routes found: no pools can fill this amount within the limits and filters of the request")
 	}
-	return plan, err
+	return rr, plan, err
 }
 
 func (s *service) answer(st *state, req jupiter.QuoteRequest, plan routing.Plan, inBps bool) (*jupiter.Quote, error) {

@@ -93,6 +93,8 @@ func (s *service) handler() http.Handler {
 	mux.Handle("GET /quote", platform.Route("quote", http.HandlerFunc(s.serveQuote)))
 	mux.Handle("POST /swap", platform.Route("swap", http.HandlerFunc(s.serveSwap)))
 	mux.Handle("POST /swap-instructions", platform.Route("swap-instructions", http.HandlerFunc(s.serveSwapInstructions)))
+	mux.Handle("GET /v1/quote", platform.Route("v1-quote", http.HandlerFunc(s.serveDetailedQuote)))
+	mux.Handle("GET /v1/pools", platform.Route("v1-pools", http.HandlerFunc(s.servePools)))
 	mux.Handle("GET /program-id-to-label", platform.Route("program-id-to-label", http.HandlerFunc(s.serveLabels)))
 	mux.Handle("/", platform.Route("not-found", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		jupiter.WriteError(w, jupiter.Errorf(http.StatusNotFound, jupiter.CodeNotFound, "no %s %s here", r.Method, r.URL.Path))

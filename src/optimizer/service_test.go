@@ -382,3 +382,34 @@ func TestConfigurationNamesEveryWrongVariable(t *testing.T) {
 		t.Errorf("0.29 %% are %d bps, %v", cfg.slippageBps(), err)
 	}
 }
+
+func TestDetailedQuoteSaysHowFarFromTheBestItIs(t *testing.T) {
+	c := newCluster(t)
+	base := c.optimizer(t)
+	waitReady(t, base)
+	for _, mode := range []string{"ExactIn", "ExactOut"} {
+		code, body := get(t, base+"/v1/quote?inputMint="+wsol+"&outputMint="+usdc+"&amount=5000000000&swapMode="+mode)
+		q := decode[detailedQuote](t, body)
+		if code != http.StatusOK || q.Bound == nil {
+			t.Fatalf("%d %s", code, body)
+		}
+		bound, err := strconv.ParseUint(q.Bound.Amount, 10, 64)
+		if err != nil || mode == "ExactIn" && (bound < q.Quote.OutAmount || q.Bound.Side != "output") || mode == "ExactOut" && (bound > q.Quote.InAmount || q.Bound.Side != "input") {
+			t.Errorf("%s: %s", mode, body)
+		}
+		if q.Bound.GapBps > 200 {
+			t.Errorf("%s: the gap is %v bps", mode, q.Bound.GapBps)
+		}
+	}
+}
+
+func TestPoolsAreListedWithTheirState(t *testing.T) {
+	c := newCluster(t)
+	base := start(t, "SOLANA_RPC_URL="+c.url, "POOLS="+c.Pools()[0].String()+","+usdc)
+	waitReady(t, base)
+	eventually(t, "both are known", func() bool {
+		_, body := get(t, base+"/v1/pools")
+		pools := decode[[]poolStatus](t, body)
+		return len(pools) == 2 && pools[0].Usable && pools[0].Label == c.Program().Label() && !pools[1].Usable && pools[1].Reason == chain.ReasonUnknownProgram && pools[1].Detail != ""
+	})
+}

@@ -25,7 +25,8 @@ type topology struct {
 	decimals []uint8
 	index    map[solana.PublicKey]int32
 	labels   []string
-	labelOf  []int16 // by pool, -1 for one that is not known
+	labelOf  []int16    // by pool, -1 for one that is not known
+	ends     [][2]int32 // mints by pool
 	out, in  [][]edge
 	hubs     []int32 // mints by falling number of pools
 }
@@ -40,7 +41,7 @@ type edge struct {
 // NewGraph makes a graph of pools at clock. infos says what each of them is, nil for one that is not known; pools that
 // cannot be quoted now are nil.
 func NewGraph(infos []*amm.Info, pools []amm.Pool, clock amm.Clock) *Graph {
-	t := &topology{index: map[solana.PublicKey]int32{}, labelOf: make([]int16, len(pools))}
+	t := &topology{index: map[solana.PublicKey]int32{}, labelOf: make([]int16, len(pools)), ends: make([][2]int32, len(pools))}
 	mint := func(info *amm.Info, side int) int32 {
 		key := info.Mints[side]
 		i, ok := t.index[key]
@@ -65,6 +66,7 @@ func NewGraph(infos []*amm.Info, pools []amm.Pool, clock amm.Clock) *Graph {
 		}
 		t.labelOf[i] = int16(label)
 		a, b := mint(info, 0), mint(info, 1)
+		t.ends[i] = [2]int32{a, b}
 		for _, d := range []struct {
 			from, to int32
 			aToB     bool

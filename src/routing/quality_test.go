@@ -68,16 +68,16 @@ func syntheticQueries(seed uint64, pools []amm.Pool, price []float64, pairs int)
 	return queries
 }
 
-// dual is the routing problem's dual for real-valued constant-product pools: for any prices, at least what any routing can make.
-type dual struct {
+// smoothDual is the routing problem's dual for real-valued constant-product pools: for any prices, at least what any routing can make.
+type smoothDual struct {
 	pools          []*testPool
 	ends           [][2]int
 	source, target int
 	amount         float64
 }
 
-func newDual(g *Graph, req Request) *dual {
-	d := &dual{source: int(g.index[req.Input]), target: int(g.index[req.Output]), amount: float64(req.Amount)}
+func newSmoothDual(g *Graph, req Request) *smoothDual {
+	d := &smoothDual{source: int(g.index[req.Input]), target: int(g.index[req.Output]), amount: float64(req.Amount)}
 	for _, p := range g.pools {
 		d.pools = append(d.pools, p.(*testPool))
 		d.ends = append(d.ends, [2]int{int(g.index[p.Info().Mints[0]]), int(g.index[p.Info().Mints[1]])})
@@ -86,7 +86,7 @@ func newDual(g *Graph, req Request) *dual {
 }
 
 // value is the bound at prices exp(y), and its gradient in y.
-func (d *dual) value(y, grad []float64) float64 {
+func (d *smoothDual) value(y, grad []float64) float64 {
 	clear(grad)
 	v := make([]float64, len(y))
 	for i := range y {
@@ -114,7 +114,7 @@ func (d *dual) value(y, grad []float64) float64 {
 }
 
 // bound minimises the dual from prices y by L-BFGS.
-func (d *dual) bound(y []float64) float64 {
+func (d *smoothDual) bound(y []float64) float64 {
 	const memory = 12
 	n := len(y)
 	grad, next, nextGrad := make([]float64, n), make([]float64, n), make([]float64, n)
@@ -191,7 +191,7 @@ func (d *dual) bound(y []float64) float64 {
 }
 
 // prices are the best values of all tokens in terms of the output, at the marginal prices that a plan leaves.
-func (d *dual) prices(g *Graph, p Plan) []float64 {
+func (d *smoothDual) prices(g *Graph, p Plan) []float64 {
 	reserves := make([][2]float64, len(d.pools))
 	for i, pool := range d.pools {
 		reserves[i] = [2]float64{float64(pool.reserves[0]), float64(pool.reserves[1])}
@@ -267,7 +267,7 @@ func BenchmarkQuality(b *testing.B) {
 			b.ReportMetric(float64(quantile(times, .99).Microseconds()), "p99-µs")
 			var loss [3][]float64
 			for i, q := range queries {
-				d := newDual(g, q.req)
+				d := newSmoothDual(g, q.req)
 				hidden := make([]float64, len(g.mints))
 				for j, m := range g.mints {
 					hidden[j] = math.Log(price[mintIndex(m)] / price[mintIndex(q.req.Output)])

@@ -1,0 +1,83 @@
+package optimizer
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gagliardetto/solana-go"
+
+	"jupiter-dex-integration/src/jupiter"
+)
+
+// detailedQuote is the answer of GET /v1/quote: the quote, and how good it is.
+type detailedQuote struct {
+	Quote    *jupiter.Quote `json:"quote"`
+	Routes   int            `json:"routes"`
+	Accounts int            `json:"accounts"`
+	// Bound is null where none could be established.
+	Bound *qualityBound `json:"bound"`
+}
+
+// qualityBound says what no routing over the same pools can better, limits or not.
+type qualityBound struct {
+	// Side is what Amount bounds, before a platform fee: "output" from above, or for ExactOut "input" from below.
+	Side   string  `json:"side"`
+	Amount string  `json:"amount"`
+	GapBps float64 `json:"gapBps"`
+	// Seconds is how long it took to establish; quotes do not wait for that.
+	Seconds float64 `json:"seconds"`
+}
+
+func (s *service) serveDetailedQuote(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	q, err := s.quote(r.URL.Query())
+	if err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	q.answer.TimeTaken = time.Since(start).Seconds()
+	answer := detailedQuote{Quote: q.answer, Routes: q.plan.Routes, Accounts: q.plan.Accounts}
+	start = time.Now()
+	if bound, err := q.state.graph.Bound(q.request, q.plan); err == nil {
+		b := &qualityBound{Side: "output", Amount: strconv.FormatFloat(math.Floor(bound), 'f', 0, 64), GapBps: (1 - float64(q.plan.Out)/bound) * bps}
+		if q.request.ExactOut {
+			b.Side, b.Amount, b.GapBps = "input", strconv.FormatFloat(math.Ceil(bound), 'f', 0, 64), (float64(q.plan.In)/bound-1)*bps
+		}
+		if b.GapBps = max(0, b.GapBps); !math.IsInf(b.GapBps, 0) {
+			b.Seconds = time.Since(start).Seconds()
+			answer.Bound = b
+			s.metrics.gap.Observe(b.GapBps)
+		}
+	}
+	jupiter.WriteJSON(w, http.StatusOK, answer)
+}
+
+// poolStatus is one configured pool in GET /v1/pools.
+type poolStatus struct {
+	Address string             `json:"address"`
+	Label   string             `json:"label,omitempty"`
+	Mints   []solana.PublicKey `json:"mints,omitempty"`
+	Usable  bool               `json:"usable"`
+	Slot    uint64             `json:"slot,omitempty"`
+	// Reason and Detail say why a pool is not usable.
+	Reason string `json:"reason,omitempty"`
+	Detail string `json:"detail,omitempty"`
+}
+
+func (s *service) servePools(w http.ResponseWriter, _ *http.Request) {
+	pools := []poolStatus{}
+	for _, p := range s.market.Status() {
+		status := poolStatus{Address: p.Address.String(), Usable: p.Pool != nil, Slot: p.Slot, Reason: p.Reason}
+		if p.Pool != nil {
+			info := p.Pool.Info()
+			status.Label, status.Mints = info.Label, info.Mints[:]
+		}
+		if p.Err != nil {
+			status.Detail = p.Err.Error()
+		}
+		pools = append(pools, status)
+	}
+	jupiter.WriteJSON(w, http.StatusOK, pools)
+}
