@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -75,11 +76,13 @@ type cached struct {
 
 // flight is a call that several requests may wait for.
 type flight struct {
-	done    chan struct{}
-	answer  *answer
-	err     error
-	waiting int
-	cancel  context.CancelCauseFunc
+	done   chan struct{}
+	answer *answer
+	err    error
+	// panicked says how the call panicked, and where.
+	panicked string
+	waiting  int
+	cancel   context.CancelCauseFunc
 }
 
 func newCache(background context.Context, cfg CacheConfig, reg prometheus.Registerer) *cache {
@@ -155,6 +158,9 @@ func (c *cache) get(ctx context.Context, key, spelling string, send func(context
 
 	select {
 	case <-f.done:
+		if f.panicked != "" {
+			panic(f.panicked) // here, where the request's own handler reports it
+		}
 		return f.answer, 0, result, f.err
 	case <-ctx.Done():
 	}
@@ -176,7 +182,7 @@ func (c *cache) launch(ctx context.Context, e *cached, send func(context.Context
 	e.flight = f
 	go func() {
 		defer cancel(nil)
-		f.answer, f.err = send(ctx)
+		f.answer, f.err = f.call(ctx, send)
 		if f.err == nil && f.answer.rest != nil { // it cannot be shared, and is no quote
 			f.answer.close()
 			f.answer, f.err = nil, jupiter.Errorf(http.StatusBadGateway, jupiter.CodeUpstreamUnavailable, "the quote is larger than %d bytes", maxBuffered)
@@ -195,6 +201,17 @@ func (c *cache) launch(ctx context.Context, e *cached, send func(context.Context
 		close(f.done)
 	}()
 	return f
+}
+
+// call is send, but that its panic is not the process's.
+func (f *flight) call(ctx context.Context, send func(context.Context) (*answer, error)) (a *answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			err = errors.New("the call panicked")
+		}
+	}()
+	return send(ctx)
 }
 
 // keep stores a for e if there is room. What an answer says of Jupiter's limit holds at its time only.

@@ -190,6 +190,24 @@ func TestOnlyGoodAnswersAreKept(t *testing.T) {
 	})
 }
 
+func TestAPanicIsItsRequestsAndNotTheProcesss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := testCache(t, slot)
+		func() {
+			defer func() {
+				if p := recover(); p == nil || !strings.Contains(fmt.Sprint(p), "boom") {
+					t.Errorf("the request's handler saw %v", p)
+				}
+			}()
+			c.get(t.Context(), "k", "k", func(context.Context) (*answer, error) { panic("boom") })
+		}()
+		send, _ := counting(0)
+		if a, _, _, err := c.get(t.Context(), "k", "k", send); err != nil || string(a.body) != "1" {
+			t.Errorf("the next one got %v, %v", a, err)
+		}
+	})
+}
+
 func TestARefreshThatFailsLeavesTheStaleQuoteUntilItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := testCache(t, slot)
