@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -208,11 +209,10 @@ func (a api) serveSources(w http.ResponseWriter, _ *http.Request) {
 // be decoded.
 func parseIDs(values []string, known map[string]entry, most int) ([]string, error) {
 	var ids []string
-	seen := make(map[string]bool, most)
 	for _, value := range values {
 		for id := range strings.SplitSeq(value, ",") {
 			id = strings.TrimSpace(id)
-			if id == "" || seen[id] {
+			if id == "" || slices.Contains(ids, id) {
 				continue
 			}
 			if _, ok := known[id]; !ok {
@@ -223,7 +223,6 @@ func parseIDs(values []string, known map[string]entry, most int) ([]string, erro
 			if len(ids) == most {
 				return nil, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeInvalidRequest, "Query parameter ids has more than %d mints", most)
 			}
-			seen[id] = true
 			ids = append(ids, id)
 		}
 	}

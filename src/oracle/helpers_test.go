@@ -194,7 +194,8 @@ func (p *pipedRedis) setDown(down bool) {
 
 func (p *pipedRedis) serve(conn net.Conn) {
 	defer conn.Close()
-	r, w := bufio.NewReader(conn), bufio.NewWriter(conn)
+	// A pipe holds nothing: answers wait until a pipeline has been read, as they would in a socket.
+	r, w := bufio.NewReader(conn), bufio.NewWriterSize(conn, 1<<20)
 	peer := server.NewPeer(w)
 	line := func() (int, error) {
 		text, err := r.ReadString('\n')
@@ -221,7 +222,9 @@ func (p *pipedRedis) serve(conn net.Conn) {
 			args[i] = string(value[:size])
 		}
 		p.Server().Dispatch(peer, args)
-		peer.Flush()
+		if r.Buffered() == 0 {
+			peer.Flush()
+		}
 	}
 }
 

@@ -98,8 +98,7 @@ func (r record) event(s state) ([]byte, error) {
 		Confidence *string   `json:"confidence"`
 		State      state     `json:"state"`
 		ObservedAt time.Time `json:"observedAt"`
-		Slot       uint64    `json:"slot"`
-	}{string(r.Price), r.confidence(), s, r.ObservedAt, r.Slot})
+	}{string(r.Price), r.confidence(), s, r.ObservedAt})
 }
 
 // confidence is Confidence as a decimal in a string.

@@ -161,8 +161,8 @@ func (s *store) commit(ctx context.Context, fence int64, o outcome, ago time.Dur
 	return version, nil
 }
 
-// historyBatch is how many histories one command reads or writes: a few megabytes.
-const historyBatch = 200
+// historyBatch is how many histories one round trip reads or writes: a megabyte.
+const historyBatch = 60
 
 // loadHistory reads the histories of mints.
 func (s *store) loadHistory(ctx context.Context, mints []string) (map[string][]byte, error) {
