@@ -15,36 +15,22 @@ import (
 	"jupiter-dex-integration/src/ratelimit"
 )
 
-// plans are Jupiter's, in requests per minute of the whole organisation.
-var plans = map[string]int64{"keyless": 30, "free": 60, "developer": 600, "launch": 3000, "pro": 9000}
-
 // BudgetConfig is the quota that Jupiter gives the organisation, for all replicas together.
 type BudgetConfig struct {
-	// Plan and RequestsPerMinute say the same, one of them at most is set. With neither, calls are slowed down only by what
-	// Jupiter's answers say of its limit.
-	Plan              string `env:"JUPITER_PLAN"`
-	RequestsPerMinute int64  `env:"JUPITER_REQUESTS_PER_MINUTE"`
+	// Without a quota calls are slowed down only by what Jupiter's answers say of its limit.
+	jupiter.Quota
 	// QueueTimeout and QueueSize bound the wait of what is beyond the quota at the moment.
 	QueueTimeout time.Duration `env:"JUPITER_QUEUE_TIMEOUT" envDefault:"2s"`
 	QueueSize    int           `env:"JUPITER_QUEUE_SIZE" envDefault:"1000"`
 }
 
 func (c BudgetConfig) validate() error {
-	var errs []error
-	if _, ok := plans[c.Plan]; c.Plan != "" && !ok {
-		errs = append(errs, fmt.Errorf("JUPITER_PLAN must be keyless, free, developer, launch or pro, not %q", c.Plan))
-	}
-	if c.Plan != "" && c.RequestsPerMinute != 0 {
-		errs = append(errs, errors.New("JUPITER_PLAN and JUPITER_REQUESTS_PER_MINUTE are both set: set one"))
-	}
-	if c.RequestsPerMinute < 0 || c.RequestsPerMinute > 60e6 {
-		errs = append(errs, fmt.Errorf("JUPITER_REQUESTS_PER_MINUTE must be from 1 to 60000000, or 0 for not known, not %d", c.RequestsPerMinute))
-	}
+	errs := []error{c.Quota.Validate()}
 	if c.QueueTimeout < 0 || c.QueueTimeout > maxUpstreamTimeout {
 		errs = append(errs, fmt.Errorf("JUPITER_QUEUE_TIMEOUT must be from 0 to %v, not %v", maxUpstreamTimeout, c.QueueTimeout))
 	}
 	if c.QueueSize < 0 {
-		errs = append(errs, fmt.Errorf("JUPITER_QUEUE_SIZE must not be negative"))
+		errs = append(errs, errors.New("JUPITER_QUEUE_SIZE must not be negative"))
 	}
 	return errors.Join(errs...)
 }
@@ -58,7 +44,7 @@ type budget struct {
 }
 
 func newBudget(cfg BudgetConfig, shared *ratelimit.Shared, reg prometheus.Registerer) *budget {
-	perMinute := max(cfg.RequestsPerMinute, plans[cfg.Plan])
+	perMinute := cfg.PerMinute()
 	b := &budget{
 		Budget: ratelimit.NewBudget(shared, "upstream:jupiter", ratelimit.BudgetConfig{PerMinute: perMinute, MaxWait: cfg.QueueTimeout, MaxQueue: cfg.QueueSize}),
 		waited: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "jupiter_upstream_budget_wait_seconds",
