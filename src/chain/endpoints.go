@@ -111,9 +111,14 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 // do runs call on the best node, then on each other until one succeeds. call returns the slot its answer is of, 0 if the
 // answer has none.
 func (e *Endpoints) do(ctx context.Context, what string, call func(context.Context, *rpc.Client) (slot uint64, err error)) error {
+	return e.within(ctx, callTimeout, what, call)
+}
+
+// within is do with a bound of its own on each node's answer.
+func (e *Endpoints) within(ctx context.Context, timeout time.Duration, what string, call func(context.Context, *rpc.Client) (slot uint64, err error)) error {
 	errs := []error{fmt.Errorf("%s: %w", what, ErrUnavailable)}
 	for _, n := range e.ranked(time.Now()) {
-		if err := n.do(ctx, callTimeout, call); err != nil {
+		if err := n.do(ctx, timeout, call); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", n.host, err))
 			if ctx.Err() != nil {
 				break

@@ -13,22 +13,27 @@ import (
 	"jupiter-dex-integration/src/platform"
 )
 
-// Config is the configuration of the service.
-type Config struct {
-	platform.ServerConfig
+// ClusterConfig says which Solana to ask, and for which programs.
+type ClusterConfig struct {
 	Network programs.Cluster `env:"NETWORK" envDefault:"mainnet"`
 	// RPCURLs are nodes of one cluster; each call goes to the best of them.
 	RPCURLs []string `env:"SOLANA_RPC_URL" envDefault:"http://localhost:8899"`
-	// StreamURLs are websockets of nodes of the cluster; by default those that belong to RPCURLs by convention.
-	StreamURLs []string `env:"SOLANA_WS_URL"`
 	// RPCAuth is the Authorization header of every call.
 	RPCAuth platform.Secret `env:"SOLANA_RPC_AUTH"`
-	Pools   []string        `env:"POOLS"`
-	// MarketFile lists pools instead; see chain.ReadMarketFile.
-	MarketFile string `env:"MARKET_FILE"`
 	// ProgramIDs replaces or adds addresses of AMM programs, as name:address.
 	ProgramIDs map[string]string `env:"AMM_PROGRAM_IDS"`
-	MaxRoutes  int               `env:"MAX_ROUTES" envDefault:"5"`
+}
+
+// Config is the configuration of the service.
+type Config struct {
+	platform.ServerConfig
+	ClusterConfig
+	// StreamURLs are websockets of nodes of the cluster; by default those that belong to RPCURLs by convention.
+	StreamURLs []string `env:"SOLANA_WS_URL"`
+	Pools      []string `env:"POOLS"`
+	// MarketFile lists pools instead; see chain.ReadMarketFile.
+	MarketFile string `env:"MARKET_FILE"`
+	MaxRoutes  int    `env:"MAX_ROUTES" envDefault:"5"`
 	// SlippageTolerancePercent is for requests that say nothing; 0.5 is 50 bps.
 	SlippageTolerancePercent float64 `env:"SLIPPAGE_TOLERANCE_PERCENT" envDefault:"0.5"`
 	// PriorityFeeMultiplier scales what recent transactions paid, where a swap request leaves the priority fee to us.
@@ -94,7 +99,7 @@ func (c Config) tables() ([]solana.PublicKey, error) {
 	return tables, nil
 }
 
-func (c Config) programs() ([]amm.Program, error) {
+func (c ClusterConfig) programs() ([]amm.Program, error) {
 	ids := map[string]solana.PublicKey{}
 	for name, text := range c.ProgramIDs {
 		id, err := solana.PublicKeyFromBase58(text)

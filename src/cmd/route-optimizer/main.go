@@ -7,5 +7,7 @@ import (
 )
 
 func main() {
-	platform.Main("route-optimizer", platform.NewCommand("serve", "follow pools and quote swaps (default)", optimizer.Serve))
+	platform.Main("route-optimizer",
+		platform.NewCommand("serve", "follow pools and quote swaps (default)", optimizer.Serve),
+		platform.NewCommand("discover", "list the pools between DISCOVER_TOKENS, for MARKET_FILE", optimizer.Discover))
 }
