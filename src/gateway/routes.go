@@ -53,7 +53,7 @@ func (g *gateway) handler() (http.Handler, error) {
 	router := mux.NewRouter().SkipClean(true) // canonicalPath has done it
 	for _, r := range g.routes() {
 		names[r.name] = true
-		h := platform.Route(r.name, g.admit(r.name, allow(r.method, r.serve)))
+		h := platform.Route(r.name, g.admit(r.name, allow(r.method, compress(r.serve))))
 		if strings.Contains(r.pattern, "{") {
 			router.Handle(r.pattern, h)
 		} else {
