@@ -30,6 +30,15 @@ type Request struct {
 	Dexes, ExcludeDexes []string
 	// Intermediates, if not nil, are the only mints that a route may pass through.
 	Intermediates []solana.PublicKey
+	// Hints are paths that a plan for a like request was made of, over a graph of the same topology. They only save time: what they lead
+	// to is quoted anew, and bettered like anything else.
+	Hints []Path
+}
+
+// Path is a way from the input to the output, in the direction in which the search walks. It means something only to graphs of one topology.
+type Path struct {
+	topology *topology
+	route
 }
 
 // Limits bound a plan and the search for it.
@@ -61,6 +70,8 @@ type Plan struct {
 	Routes int
 	// Accounts is an estimate of the accounts that a transaction for the plan names; Limits.Fits can know better.
 	Accounts int
+	// Paths are what the plan was made of, to be given as hints.
+	Paths []Path
 	// Spot is what one unit of input would give through the same legs at marginal prices and without fees. It is for display.
 	Spot float64
 }
@@ -140,6 +151,10 @@ func (s *search) assemble(routes int) (Plan, error) {
 		p.Legs = append(p.Legs, legs[i].Leg)
 	}
 	p.Spot = spot[target]
+	for _, r := range s.routes {
+		r.amount = 0
+		p.Paths = append(p.Paths, Path{s.g.topology, r})
+	}
 	for i := 0; i < len(legs); {
 		j := i
 		for j < len(legs) && legs[j].from == legs[i].from {

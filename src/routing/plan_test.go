@@ -275,6 +275,55 @@ func TestDeadlineStillGivesAPlan(t *testing.T) {
 	check(t, req, lim, p)
 }
 
+func TestHintsNeverMakeAPlanWorseAndAreCheckedAnew(t *testing.T) {
+	for seed := range uint64(150) {
+		r := newRand(t, seed)
+		pools := randomMarket(r, 12, 80)
+		g := newGraph(pools)
+		req := Request{Input: mint(r.IntN(12)), Output: mint(r.IntN(12)), Amount: uint64(1) << (15 + r.IntN(25)), ExactOut: seed%3 == 0}
+		first, err := g.Plan(req, testLimits)
+		if err != nil {
+			continue
+		}
+		req.Hints = first.Paths
+		again, err := g.Plan(req, testLimits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, req, testLimits, again)
+		if a, b := float64(again.side(req.ExactOut)), float64(first.side(req.ExactOut)); req.ExactOut && a > b*1.0005 || !req.ExactOut && a < b*.9995 {
+			t.Errorf("seed %d: %v with hints, %v without", seed, a, b)
+		}
+		// The same hints where a pool is gone, a DEX is excluded, another way is asked for.
+		some := append([]amm.Pool(nil), pools...)
+		for i := range some {
+			if some[i] == first.Legs[0].Pool {
+				some[i] = nil
+			}
+		}
+		for _, change := range []func(*Request){
+			func(*Request) {},
+			func(r *Request) { r.ExcludeDexes = []string{"Alpha"} },
+			func(r *Request) { r.Intermediates = []solana.PublicKey{} },
+			func(r *Request) { r.Input, r.Output = r.Output, r.Input },
+			func(r *Request) { r.ExactOut = !r.ExactOut },
+		} {
+			other := req
+			change(&other)
+			p, err := g.Update(some, testClock).Plan(other, testLimits)
+			if err != nil {
+				continue
+			}
+			check(t, other, testLimits, p)
+			for _, l := range p.Legs {
+				if l.Pool == first.Legs[0].Pool || len(other.ExcludeDexes) > 0 && l.Pool.Info().Label == "Alpha" {
+					t.Errorf("seed %d: a hint led to a forbidden pool", seed)
+				}
+			}
+		}
+	}
+}
+
 func BenchmarkPlan(b *testing.B) {
 	g := newGraph(randomMarket(newRand(b, 7), 200, 1000))
 	r := newRand(b, 8)

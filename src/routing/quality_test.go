@@ -302,7 +302,7 @@ func BenchmarkConstrained(b *testing.B) {
 	b.StopTimer()
 	best := make([]uint64, len(queries))
 	r := rand.New(rand.NewPCG(1, 4))
-	for range 60 {
+	for range 20 {
 		some := slices.Clone(pools)
 		for i := range some {
 			if r.IntN(5) == 0 {

@@ -20,6 +20,12 @@ const (
 	coarser = 4
 	// spareRoutes is how many routes beyond the limit are collected before the smallest are dropped.
 	spareRoutes = 8
+	// givers is how many routes are tried as those that give a part away.
+	givers = 2
+	// maxQuotes bounds the pool quotes of one plan, and rebuildQuotes those of taking routes out and putting others in: in quotes
+	// and not in time, so that equal requests have equal plans.
+	maxQuotes     = 200_000
+	rebuildQuotes = 12_000
 	// maxRebuilds bounds how often, and for how many routes, some are taken out and put back.
 	maxRebuilds = 10
 	// maxReplaced bounds how many routes are sought anew, one by one, and how often.
@@ -98,8 +104,10 @@ type search struct {
 	// maxFresh bounds how many pools without flow a walk may take; 0 is no bound.
 	maxFresh int8
 
-	routes []route
-	total  uint64 // what the routes make, as of their beginning
+	quotes, quota int // pool quotes made, and how many may be
+	losses        []lossOf
+	routes        []route
+	total         uint64 // what the routes make, as of their beginning
 }
 
 // flow is what goes through one pool: amount on the side where walks come from, value on the other.
@@ -125,11 +133,18 @@ type route struct {
 	amount uint64
 }
 
+// lossOf is what a route misses without some part.
+type lossOf struct {
+	route int
+	loss  uint64
+}
+
 var searches = sync.Pool{New: func() any { return new(search) }}
 
 func (s *search) prepare(g *Graph, req Request, lim Limits, start, end int32) {
 	s.g, s.req, s.lim, s.start, s.end = g, req, lim, start, end
 	s.hops = min(max(lim.MaxHops, 1), hopsLimit)
+	s.quotes, s.quota = 0, maxQuotes
 	mints := len(g.mints)
 	s.flows = resize(s.flows, len(g.pools))
 	s.bits = resize(s.bits, mints)
@@ -193,7 +208,7 @@ func (s *search) better(a, b uint64) bool {
 }
 
 func (s *search) late() bool {
-	return !s.lim.Deadline.IsZero() && time.Now().After(s.lim.Deadline)
+	return s.quotes > s.quota || !s.lim.Deadline.IsZero() && time.Now().After(s.lim.Deadline)
 }
 
 // worthless reports whether amount, even at the marginal prices rate, cannot beat best. 0 is no best yet.
@@ -217,6 +232,7 @@ func (s *search) extend(e edge, amount uint64) (uint64, bool) {
 	if sum < amount {
 		return 0, false
 	}
+	s.quotes++
 	q, err := s.g.pools[e.pool].Quote(s.g.clock, amm.Request{AToB: e.aToB, ExactOut: s.req.ExactOut, Amount: sum})
 	if err != nil {
 		return 0, false
@@ -344,6 +360,15 @@ func (s *search) link(from, to int32) bool {
 
 // push sends amount along a route on top of the present flows and returns what arrives.
 func (s *search) push(r *route, amount uint64) (uint64, bool) {
+	unknown := 0
+	for _, m := range r.mints[:r.n+1] {
+		if s.bits[m] == 0 {
+			unknown++
+		}
+	}
+	if len(s.mints)+unknown > maxMints {
+		return 0, false
+	}
 	for i := range r.n {
 		e := r.edges[i]
 		got, ok := s.extend(e, amount)
@@ -422,8 +447,52 @@ func (s *search) split() (Plan, error) {
 	if _, ok := s.push(&s.routes[0], s.req.Amount); !ok {
 		return Plan{}, ErrNoRoute
 	}
+	s.followHints()
 	s.improve()
 	return s.finish()
+}
+
+// followHints moves parts to the hints' routes and keeps those that get any.
+func (s *search) followHints() {
+	for _, hint := range s.req.Hints {
+		if hint.topology == s.g.topology && s.allows(&hint.route) {
+			s.add(hint.route)
+		}
+	}
+	s.balance(s.req.Amount / coarsest)
+	s.routes = slices.DeleteFunc(s.routes, func(r route) bool { return r.amount == 0 })
+	if _, ok := s.replay(s.routes); !ok { // which forgets the ways of those that got nothing
+		r, _, _ := s.walk(s.req.Amount, s.hops)
+		s.routes = append(s.routes[:0], r)
+		s.replay(s.routes)
+	}
+}
+
+// allows reports whether a route of an earlier search is within this request's rules and joins the flows without a circle.
+func (s *search) allows(r *route) bool {
+	if r.n == 0 || r.n > s.hops || r.mints[0] != s.start || r.mints[r.n] != s.end {
+		return false
+	}
+	for i := range r.n {
+		e := r.edges[i]
+		if s.g.pools[e.pool] == nil || !s.labels[s.g.labelOf[e.pool]] || i+1 < r.n && !s.via[e.to] {
+			return false
+		}
+		if bit := s.bits[e.to]; bit > 0 {
+			for _, before := range r.mints[:i+1] {
+				if b := s.bits[before]; b > 0 && s.below[bit-1]&(1<<(b-1)) != 0 {
+					return false
+				}
+			}
+		}
+	}
+	// Hints must not make circles with one another either, though nothing flows through them yet.
+	for i := range r.n {
+		if !s.link(r.mints[i], r.edges[i].to) {
+			return false
+		}
+	}
+	return true
 }
 
 // spread routes a trade in parts, each on the market that the former ones left, and improves on that.
@@ -476,19 +545,20 @@ func (s *search) improve() {
 			if len(s.routes) >= s.lim.MaxRoutes+spareRoutes || s.late() {
 				break
 			}
-			r, gain, ok := s.walk(part, s.hops)
+			from, loss, ok := s.leastMissed(part)
 			if !ok {
 				break
 			}
-			from, loss, ok := s.leastMissed(part)
-			if !ok || !s.worth(gain, loss) {
-				break
+			s.pull(&s.routes[from], part)
+			r, gain, ok := s.walk(part, s.hops)
+			if ok = ok && s.worth(gain, loss); ok {
+				_, ok = s.push(&r, part)
 			}
-			if _, ok := s.push(&r, part); !ok {
+			if !ok {
+				s.push(&s.routes[from], part) // which makes everything as it was
 				break
 			}
 			s.routes[from].amount -= part
-			s.pull(&s.routes[from], part)
 			isNew := s.add(r)
 			s.move(part/2, 1)
 			if !isNew { // then it is only the amounts that can be better yet
@@ -526,6 +596,7 @@ func (s *search) shrink(e edge, amount uint64) (uint64, bool) {
 	if f.amount <= amount {
 		return 0, false
 	}
+	s.quotes++
 	q, err := s.g.pools[e.pool].Quote(s.g.clock, amm.Request{AToB: e.aToB, ExactOut: s.req.ExactOut, Amount: f.amount - amount})
 	if err != nil {
 		return 0, false
@@ -584,38 +655,59 @@ func (s *search) balance(part uint64) {
 	}
 }
 
-// move moves part from the route that misses it least to the one that wins most by it, as long as that is worth while, at most so
+// move moves part from one of the routes that miss it least to the one that wins most by it, as long as that is worth while, at most so
 // many times.
 func (s *search) move(part uint64, times int) {
 	for range times {
-		from, loss, ok := s.leastMissed(part)
-		if !ok || s.late() {
+		if s.late() || !s.moveOne(part) {
 			return
 		}
+	}
+}
+
+func (s *search) moveOne(part uint64) bool {
+	s.losses = s.losses[:0]
+	for i := range s.routes {
+		if s.routes[i].amount > part {
+			if l, ok := s.lose(&s.routes[i], part); ok {
+				s.losses = append(s.losses, lossOf{i, l})
+			}
+		}
+	}
+	for n := range min(len(s.losses), givers) {
+		for k := n + 1; k < len(s.losses); k++ { // the next least to its place
+			if s.better(s.losses[n].loss, s.losses[k].loss) {
+				s.losses[n], s.losses[k] = s.losses[k], s.losses[n]
+			}
+		}
+		from := &s.routes[s.losses[n].route]
+		// Taken out first, because the others may win by what a pool that they share is relieved of.
+		s.pull(from, part)
 		to, most := -1, uint64(0)
 		for i := range s.routes {
-			if i == from {
+			if &s.routes[i] == from {
 				continue
 			}
 			if w, ok := s.win(&s.routes[i], part); ok && (to < 0 || s.better(w, most)) {
 				to, most = i, w
 			}
 		}
-		if to < 0 || !s.worth(most, loss) {
-			return
+		if to >= 0 && s.worth(most, s.losses[n].loss) {
+			if _, ok := s.push(&s.routes[to], part); ok {
+				from.amount -= part
+				s.routes[to].amount += part
+				return true
+			}
 		}
-		if _, ok := s.push(&s.routes[to], part); !ok {
-			return
-		}
-		s.pull(&s.routes[from], part)
-		s.routes[from].amount -= part
-		s.routes[to].amount += part
+		s.push(from, part) // which makes everything as it was
 	}
+	return false
 }
 
 // finish makes the routes a plan within the limits. If there are too many, they are dropped until they fit, and built up from one until they
 // no longer do; what is better of the two is then bettered route by route.
 func (s *search) finish() (Plan, error) {
+	s.quota = maxQuotes + rebuildQuotes // what was found is put into a plan in any case
 	if p, ok := s.fit(); ok {
 		return p, nil
 	}
@@ -623,10 +715,12 @@ func (s *search) finish() (Plan, error) {
 	for len(s.routes) > 1 {
 		s.drop()
 		if p, ok := s.fit(); ok {
+			s.quota = s.quotes + rebuildQuotes
 			best = s.rebuild(s.replaceRoutes(p))
 			break
 		}
 	}
+	s.quota = s.quotes + rebuildQuotes
 	if p, ok := s.grow(); ok {
 		if p = s.rebuild(s.replaceRoutes(p)); best.Legs == nil || s.better(p.side(s.req.ExactOut), best.side(s.req.ExactOut)) {
 			best = p
@@ -672,8 +766,13 @@ func (s *search) addRoutes(p Plan) Plan {
 	for divisor := uint64(2); divisor <= 32 && len(s.routes) < s.lim.MaxRoutes && !s.late(); divisor *= 2 {
 		part := s.req.Amount / divisor
 		from, loss, ok := s.leastMissed(part)
+		if !ok {
+			continue
+		}
+		s.pull(&s.routes[from], part)
 		r, gain, found := s.walk(part, s.hops)
-		if !ok || !found || !s.worth(gain, loss) {
+		s.push(&s.routes[from], part)
+		if !found || !s.worth(gain, loss) {
 			continue
 		}
 		fits := true
