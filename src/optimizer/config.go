@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/gagliardetto/solana-go"
 
@@ -38,14 +39,18 @@ type Config struct {
 	SlippageTolerancePercent float64 `env:"SLIPPAGE_TOLERANCE_PERCENT" envDefault:"0.5"`
 	// PriorityFeeMultiplier scales what recent transactions paid, where a swap request leaves the priority fee to us.
 	PriorityFeeMultiplier float64 `env:"PRIORITY_FEE_MULTIPLIER" envDefault:"1.5"`
+	// Cached are the paths of plans, for so long; amounts are always quoted anew.
+	CacheEnabled bool          `env:"CACHE_ENABLED" envDefault:"true"`
+	CacheTTL     time.Duration `env:"CACHE_TTL" envDefault:"300s"`
 	// LookupTables shorten transactions.
 	LookupTables []string `env:"ADDRESS_LOOKUP_TABLES"`
 }
 
 const (
-	maxPools  = 100_000
-	maxRoutes = 20
-	maxTables = 10
+	maxPools    = 100_000
+	maxRoutes   = 20
+	maxTables   = 10
+	maxCacheTTL = 24 * time.Hour
 )
 
 // Validate checks every variable and names all that are wrong.
@@ -77,6 +82,9 @@ func (c Config) Validate() error {
 	}
 	if m := c.PriorityFeeMultiplier; !(m >= 0 && m <= 100) {
 		fail("PRIORITY_FEE_MULTIPLIER: %v is not from 0 to 100", m)
+	}
+	if c.CacheTTL < 0 || c.CacheTTL > maxCacheTTL {
+		fail("CACHE_TTL: %v is not from 0 to %v", c.CacheTTL, maxCacheTTL)
 	}
 	if _, err := c.tables(); err != nil {
 		errs = append(errs, err)

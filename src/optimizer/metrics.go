@@ -14,6 +14,7 @@ type metrics struct {
 	seconds *prometheus.HistogramVec
 	legs    prometheus.Histogram
 	gap     prometheus.Histogram
+	cache   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -25,8 +26,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Pools that a quoted route swaps through.", Buckets: []float64{1, 2, 3, 4, 5, 6, 8, 10, 15, 20}}),
 		gap: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "optimizer_quote_gap_bps",
 			Help: "How far detailed quotes are at most from the best routing without limits.", Buckets: []float64{.1, .5, 1, 2, 5, 10, 20, 50, 100, 500}}),
+		cache: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "optimizer_path_cache_total",
+			Help: "Requests whose paths were looked up in the cache, by result: hit or miss."}, []string{"result"}),
 	}
-	reg.MustRegister(m.seconds, m.legs, m.gap)
+	reg.MustRegister(m.seconds, m.legs, m.gap, m.cache)
 	return m
 }
 
@@ -44,4 +47,12 @@ func (m *metrics) observe(elapsed time.Duration, q *quoted, err error) {
 		m.legs.Observe(float64(len(q.plan.Legs)))
 	}
 	m.seconds.WithLabelValues(outcome).Observe(elapsed.Seconds())
+}
+
+func (m *metrics) lookedUp(hit bool) {
+	result := "miss"
+	if hit {
+		result = "hit"
+	}
+	m.cache.WithLabelValues(result).Inc()
 }

@@ -101,7 +101,16 @@ func (s *service) plan(st *state, req jupiter.QuoteRequest) (routing.Request, ro
 	if req.OnlyDirectRoutes {
 		lim.MaxHops = 1
 	}
+	key := keyOf(rr, lim)
+	if s.paths != nil {
+		var hit bool
+		rr.Hints, hit = s.paths.get(key)
+		s.metrics.lookedUp(hit)
+	}
 	plan, err := st.graph.Plan(rr, lim)
+	if err == nil && s.paths != nil {
+		s.paths.put(key, plan.Paths)
+	}
 	if unknown, ok := errors.AsType[*routing.UnknownMintError](err); ok {
 		return rr, plan, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeTokenNotTradable, "The token %s is not tradable: no pool known here trades it", unknown.Mint)
 	}

@@ -49,6 +49,9 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 		market: market, rpc: endpoints, labels: labels, slippageBps: cfg.slippageBps(), maxRoutes: cfg.MaxRoutes, feeMultiplier: cfg.PriorityFeeMultiplier,
 		metrics: newMetrics(p.Registry), log: p.Log,
 	}
+	if cfg.CacheEnabled && cfg.CacheTTL > 0 {
+		s.paths = newPathCache(cfg.CacheTTL)
+	}
 	tables, err := cfg.tables()
 	if err != nil {
 		return err
@@ -74,6 +77,7 @@ type service struct {
 	slippageBps   uint16
 	maxRoutes     int
 	feeMultiplier float64
+	paths         *pathCache // nil without a cache
 	metrics       *metrics
 	log           *slog.Logger
 
