@@ -142,7 +142,8 @@ func TestAWrongVariableIsOneClearLine(t *testing.T) {
 	}
 }
 
-// The official client of Jupiter, unchanged, must get a quote and a swap transaction through the gateway. `make client`
+// The official client of Jupiter, unchanged, must get a quote and a swap transaction through the gateway, from Jupiter and,
+// where there is no Jupiter, from the route-optimizer. `make client`
 // installs it; without it the test says that it was skipped, unless REQUIRE_NODE is set.
 func TestOfficialClientQuotesAndSwaps(t *testing.T) {
 	dir, err := filepath.Abs("../../../build/client")
@@ -159,14 +160,19 @@ func TestOfficialClientQuotesAndSwaps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = withStack(t.Context(), cfg.freePorts(), func(ctx context.Context, s *stack) error {
-		cmd := exec.CommandContext(ctx, "node", "check.mjs", s.url("GATEWAY_PORT"))
-		cmd.Dir = dir
-		out, err := cmd.CombinedOutput()
-		t.Logf("%s", out)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	for _, mode := range []string{"jupiter", "optimizer"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Setenv("UPSTREAM_MODE", mode)
+			err := withStack(t.Context(), cfg.freePorts(), func(ctx context.Context, s *stack) error {
+				cmd := exec.CommandContext(ctx, "node", "check.mjs", s.url("GATEWAY_PORT"))
+				cmd.Dir = dir
+				out, err := cmd.CombinedOutput()
+				t.Logf("%s", out)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }
