@@ -70,17 +70,18 @@ func (s *service) swap(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if err != nil {
 		return nil, err
 	}
+	var blockhash solana.Hash
 	var lastValid uint64
 	var g errgroup.Group
 	g.Go(func() (err error) {
-		d.envelope.Blockhash, lastValid, err = s.rpc.LatestBlockhash(ctx)
+		blockhash, lastValid, err = s.rpc.LatestBlockhash(ctx)
 		return err
 	})
-	simulated := d.envelope // without the blockhash, which the node puts in
-	budget, failure, priceErr := s.budget(ctx, d, simulated)
+	budget, failure, priceErr := s.budget(ctx, d) // meanwhile; the node puts a blockhash in
 	if err := g.Wait(); err != nil {
 		return nil, unavailable(err)
 	}
+	d.envelope.Blockhash = blockhash
 	if priceErr != nil {
 		return nil, priceErr
 	}
@@ -125,7 +126,7 @@ func (s *service) swapInstructions(ctx context.Context, w http.ResponseWriter, r
 	if in.Fee != nil && in.Cleanup != nil {
 		return nil, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeNotSupported, "a platform fee together with unwrapping SOL does not fit the one cleanupInstruction: set wrapAndUnwrapSol to false, or use /swap")
 	}
-	budget, failure, err := s.budget(ctx, d, d.envelope)
+	budget, failure, err := s.budget(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -285,9 +286,9 @@ func (s *service) checkAccounts(ctx context.Context, swap *chain.Swap, accounts 
 }
 
 // budget simulates the swap for its compute units and prices them. The failure is the transaction's own.
-func (s *service) budget(ctx context.Context, d *draft, envelope chain.Envelope) (chain.Budget, *simulationError, error) {
+func (s *service) budget(ctx context.Context, d *draft) (chain.Budget, *simulationError, error) {
 	budget := chain.Budget{UnitLimit: chain.MaxComputeUnits, MicroLamports: 1}
-	tx, err := envelope.Build(append(budget.Instructions(), d.instructions.All()...))
+	tx, err := d.envelope.Build(append(budget.Instructions(), d.instructions.All()...))
 	if err != nil {
 		return budget, nil, tooLarge(err)
 	}

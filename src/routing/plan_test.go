@@ -123,7 +123,7 @@ func TestSinglePathIsTheBestOfAll(t *testing.T) {
 
 func TestSplitIsSoundAndNeverBelowTheBestSinglePath(t *testing.T) {
 	improved := 0
-	for seed := range uint64(300) {
+	for seed := range uint64(120) {
 		r := newRand(t, seed)
 		pools := randomMarket(r, 12, 60)
 		g := newGraph(pools)
@@ -147,8 +147,8 @@ func TestSplitIsSoundAndNeverBelowTheBestSinglePath(t *testing.T) {
 			improved++
 		}
 	}
-	if improved < 50 {
-		t.Errorf("splitting improved only %d of 300 requests", improved)
+	if improved < 20 {
+		t.Errorf("splitting improved only %d of 120 requests", improved)
 	}
 }
 
@@ -276,7 +276,7 @@ func TestDeadlineStillGivesAPlan(t *testing.T) {
 }
 
 func TestHintsNeverMakeAPlanWorseAndAreCheckedAnew(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(50) {
 		r := newRand(t, seed)
 		pools := randomMarket(r, 12, 80)
 		g := newGraph(pools)

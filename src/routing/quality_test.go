@@ -241,11 +241,12 @@ func BenchmarkQuality(b *testing.B) {
 		tokens, pools int
 		pairs         int
 		lim           Limits
-		restricted    bool
+		hinted        bool // with the paths of an earlier plan
 	}{
 		{"250/free", 60, 250, 60, Limits{MaxRoutes: 200, MaxHops: 4, MaxAccounts: math.MaxInt}, false},
 		{"1000/free", 200, 1000, 60, Limits{MaxRoutes: 200, MaxHops: 4, MaxAccounts: math.MaxInt}, false},
 		{"1000/solana", 200, 1000, 60, Limits{MaxRoutes: 5, MaxHops: 4, MaxAccounts: 64}, false},
+		{"1000/hinted", 200, 1000, 60, Limits{MaxRoutes: 5, MaxHops: 4, MaxAccounts: 64}, true},
 		{"1000/single", 200, 1000, 60, Limits{MaxRoutes: 1, MaxHops: 4, MaxAccounts: 64}, false},
 		{"5000/free", 1000, 5000, 20, Limits{MaxRoutes: 200, MaxHops: 4, MaxAccounts: math.MaxInt}, false},
 	} {
@@ -253,6 +254,12 @@ func BenchmarkQuality(b *testing.B) {
 			pools, price := syntheticMarket(1, tc.tokens, tc.pools)
 			g := newGraph(pools)
 			queries := syntheticQueries(1, pools, price, tc.pairs)
+			if tc.hinted {
+				for i := range queries {
+					p, _ := g.Plan(queries[i].req, tc.lim)
+					queries[i].req.Hints = p.Paths
+				}
+			}
 			var times []time.Duration
 			plans := make([]Plan, len(queries))
 			for b.Loop() {
