@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,12 +26,15 @@ import (
 
 // fakeChain answers from a map and counts.
 type fakeChain struct {
+	mu       sync.Mutex
 	accounts map[solana.PublicKey]*amm.Account
 	err      error
 	calls    int
 }
 
 func (c *fakeChain) Accounts(_ context.Context, keys []solana.PublicKey) ([]*amm.Account, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.calls++
 	if len(keys) > maxAccounts {
 		return nil, errors.New("too many accounts")
@@ -40,6 +44,12 @@ func (c *fakeChain) Accounts(_ context.Context, keys []solana.PublicKey) ([]*amm
 		found[i] = c.accounts[key]
 	}
 	return found, c.err
+}
+
+func (c *fakeChain) set(key solana.PublicKey, a *amm.Account) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.accounts[key] = a
 }
 
 func mintAccount(decimals uint8) *amm.Account {

@@ -58,12 +58,12 @@ func TestFailuresAloneAndInPairs(t *testing.T) {
 				for range minutes * 6 {
 					at := time.Now().Add(skew)
 					piped.SetTime(at)
-					chain.accounts[key(1)] = pullAccount(1, 7501000000, 3000000, at.Add(-lag))
+					chain.set(key(1), pullAccount(1, 7501000000, 3000000, at.Add(-lag)))
 					advance(10 * time.Second)
 				}
 			}
 			piped.SetTime(time.Now().Add(skew))
-			chain.accounts[key(1)] = pullAccount(1, 7501000000, 3000000, time.Now().Add(skew))
+			chain.set(key(1), pullAccount(1, 7501000000, 3000000, time.Now().Add(skew)))
 			defer start(t, u)()
 			tick(5, 0)
 			if e := u.book.snapshot()[wsol]; u.rules.ages.state(e.record, u.clock.now()) != fresh {

@@ -78,9 +78,11 @@ func (s *optimizerSource) observe(ctx context.Context, mints []string) (map[stri
 		group  errgroup.Group
 	)
 	group.SetLimit(concurrentQuotes)
+	if slices.Contains(mints, s.quoteMint) {
+		observed[s.quoteMint] = observation{Reason: "it is the token that prices are measured in"}
+	}
 	for _, mint := range mints {
 		if mint == s.quoteMint {
-			observed[mint] = observation{Reason: "it is the token that prices are measured in"}
 			continue
 		}
 		group.Go(func() error {

@@ -235,9 +235,15 @@ func (u *updater) survey(ctx context.Context, fence int64) survey {
 func (u *updater) once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*updateTimeout, errors.New("another leader did not finish its update"))
 	defer cancel()
-	for {
+	for failures := 0; ; {
 		t, err := u.store.begin(ctx, u.interval)
 		switch {
+		case err != nil && failures < 2: // a Redis that is failing over is back in a moment
+			failures++
+			if err := sleep(ctx, pollInterval); err != nil {
+				return err
+			}
+			continue
 		case err != nil:
 			return err
 		case t.Fence > 0:
