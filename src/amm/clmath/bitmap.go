@@ -45,11 +45,3 @@ func (b Bitmap) Next(number int32, up bool) (int32, bool) {
 	}
 	return b.First + int32(word*64+63-bits.LeadingZeros64(left)), true
 }
-
-// SetDown is Set for bits that count downwards from number, which must be the highest of a word.
-func (b Bitmap) SetDown(number int32, data []byte) {
-	word := (number - b.First) / 64
-	for i := 0; i+8 <= len(data); i += 8 {
-		b.Words[word-int32(i/8)] = bits.Reverse64(binary.LittleEndian.Uint64(data[i:]))
-	}
-}

@@ -53,7 +53,7 @@ func randomPrice(r *rand.Rand) Uint128 {
 
 func TestAmountsEqualTheirDefinition(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 200_000 {
+	for range 50_000 {
 		p, q, l, up := randomPrice(r), randomPrice(r), randomWide(r, 128), r.IntN(2) == 0
 		distance := new(big.Int).Abs(new(big.Int).Sub(p.big(), q.big()))
 		x := distance.Mul(distance, l.big())
@@ -72,7 +72,7 @@ func TestAmountsEqualTheirDefinition(t *testing.T) {
 func TestPricesEqualTheirDefinition(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	max128 := new(big.Int).Lsh(big.NewInt(1), 128)
-	for range 200_000 {
+	for range 50_000 {
 		p, l, amount, add := randomPrice(r), randomWide(r, 128), random(r), r.IntN(2) == 0
 		sign := int64(-1)
 		if add {
@@ -109,7 +109,7 @@ func TestPricesEqualTheirDefinition(t *testing.T) {
 func TestWorthEqualsItsDefinition(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	one := new(big.Int).Lsh(big.NewInt(1), 64)
-	for range 100_000 {
+	for range 50_000 {
 		amount, price, up := random(r), randomWide(r, 128), r.IntN(2) == 0
 		times := div(new(big.Int).Mul(u64(amount), price.big()), one, up)
 		if got, ok := TimesPrice(amount, price, up); ok != times.IsUint64() || ok && got != times.Uint64() {
@@ -130,7 +130,7 @@ func TestQuotientsAtTheLimits(t *testing.T) {
 		b := Uint128{x.w2, x.w1}.big()
 		return b.Add(b.Lsh(b, 64), u64(x.w0))
 	}
-	for range 300_000 {
+	for range 100_000 {
 		n, d := uint192{edge(), edge(), edge()}, uint192{edge(), edge(), edge()}
 		dividend := value(n)
 		dividend.Lsh(dividend, 64)
