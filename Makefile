@@ -31,6 +31,11 @@ client: ## Install Jupiter's official client (npm) so that the tests run it agai
 	@mkdir -p build/client && cp scripts/client/package.json scripts/client/check.mjs build/client/
 	@cd build/client && npm install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error
 
+.PHONY: sdk
+sdk: ## Install the AMMs' official SDKs (npm) so that the tests compare quotes with theirs
+	@mkdir -p build/sdk && cp scripts/sdk/package.json scripts/sdk/*.mjs build/sdk/
+	@cd build/sdk && npm install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error
+
 .PHONY: render
 render: $(BIN)/kustomize $(BIN)/helm4 ## Write every overlay's objects to build/rendered/<network>.yaml
 	@mkdir -p build/rendered
