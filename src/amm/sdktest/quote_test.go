@@ -62,6 +62,7 @@ func (a answer) String() string {
 
 var judges = map[string]judge{
 	"Orca Whirlpool": {"whirlpool", 250, func(d dice, price prices) market { return d.whirlpool(whirlpool2026, true, price) }, whirlpoolDeviation},
+	"Raydium CPMM":   {"raydium-cpmm", 1000, func(d dice, _ prices) market { return d.raydiumCPMM(raydiumCPMM) }, raydiumCPMMDeviation},
 }
 
 func TestQuotesEqualTheOfficialSDKs(t *testing.T) {
