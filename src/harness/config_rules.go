@@ -11,6 +11,7 @@ import (
 
 	"jupiter-dex-integration/src/backup"
 	"jupiter-dex-integration/src/gateway"
+	"jupiter-dex-integration/src/optimizer"
 	"jupiter-dex-integration/src/oracle"
 	"jupiter-dex-integration/src/platform"
 )
@@ -41,9 +42,10 @@ var configRules = []Rule{{
 // programs are the binaries of this repository by the last part of their image's name, each with its commands' check of
 // an environment. A container that gives no command gets the first.
 var programs = map[string][]command{
-	"api-gateway":  {takes[gateway.Config]("serve")},
-	"price-oracle": {takes[oracle.Config]("serve"), takes[oracle.UpdateConfig]("update")},
-	"backup":       {takes[backup.RunConfig]("run"), takes[backup.RestoreConfig]("restore"), takes[backup.VerifyConfig]("verify")},
+	"api-gateway":     {takes[gateway.Config]("serve")},
+	"price-oracle":    {takes[oracle.Config]("serve"), takes[oracle.UpdateConfig]("update")},
+	"route-optimizer": {takes[optimizer.Config]("serve"), takes[optimizer.DiscoverConfig]("discover")},
+	"backup":          {takes[backup.RunConfig]("run"), takes[backup.RestoreConfig]("restore"), takes[backup.VerifyConfig]("verify")},
 }
 
 type command struct {

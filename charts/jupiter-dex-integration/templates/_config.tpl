@@ -9,6 +9,9 @@ restarts the component that it concerns and no other.
 
 {{- define "jupiter.config.common" -}}
 LOG_LEVEL: {{ .Values.global.logLevel | quote }}
+{{- end -}}
+
+{{- define "jupiter.config.redis" -}}
 REDIS_URL: {{ (include "jupiter.redis" . | fromYaml).url | quote }}
 {{- end -}}
 
@@ -25,6 +28,7 @@ DRAIN_TIMEOUT: {{ printf "%ds" (int64 .Values.shutdown.drainTimeoutSeconds) | qu
 {{- define "jupiter.config.api-gateway" -}}
 {{- $values := .Values.apiGateway -}}
 {{ include "jupiter.config.server" . }}
+{{ include "jupiter.config.redis" . }}
 UPSTREAM_MODE: {{ $values.upstreamMode | quote }}
 {{- if eq $values.upstreamMode "jupiter" }}
 JUPITER_API_URL: {{ .Values.global.jupiterApiUrl | quote }}
@@ -47,6 +51,7 @@ CORS_ALLOW_ORIGIN: {{ $values.corsAllowOrigin | quote }}
 
 {{- define "jupiter.config.price-oracle" -}}
 {{ include "jupiter.config.server" . }}
+{{ include "jupiter.config.redis" . }}
 JUPITER_API_URL: {{ .Values.global.jupiterApiUrl | quote }}
 PRICE_TOKENS: {{ include "jupiter.mapValues" .Values.priceOracle.tokens | quote }}
 UPDATE_INTERVAL: {{ .Values.priceOracle.refreshInterval | quote }}
@@ -71,6 +76,7 @@ CACHE_TTL: {{ printf "%ds" (int64 $values.cache.ttl) | quote }}
 {{- define "jupiter.config.backup" -}}
 {{- $values := .Values.backup -}}
 {{ include "jupiter.config.common" . }}
+{{ include "jupiter.config.redis" . }}
 BACKUP_AGE_RECIPIENT: {{ join "," $values.ageRecipients | quote }}
 BACKUP_REDIS_PREFIXES: {{ join "," $values.redisPrefixes | quote }}
 BACKUP_KEEP: {{ include "jupiter.int" $values.keep | quote }}

@@ -151,7 +151,7 @@ key: {{ .existingSecretPasswordKey }}
 - {env: SOLANA_RPC_AUTH_FILE, file: solana-rpc-auth, secret: {{ include "jupiter.secretName" $.root }}, key: {{ . }}}
 {{- end }}
 {{- $redis := include "jupiter.redis" .root | fromYaml }}
-{{- with $redis.secret }}
+{{- with and (ne .component "route-optimizer") $redis.secret }}
 - {env: REDIS_PASSWORD_FILE, file: redis-password, secret: {{ . }}, key: {{ $redis.key }}}
 {{- end }}
 {{- with and (eq .component "backup") .root.Values.backup.s3.existingSecret }}

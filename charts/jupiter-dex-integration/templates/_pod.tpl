@@ -10,7 +10,7 @@ A job has no ports, probes or drain, and ends; everything else is equal.
 metadata:
   labels:
     {{- include "jupiter.selectorLabels" (dict "root" $root "component" (.podComponent | default .component)) | nindent 4 }}
-    {{- if $root.Values.redis.enabled }}
+    {{- if and $root.Values.redis.enabled (ne .component "route-optimizer") }}
     {{ include "redis.fullname" (dict "Values" $root.Values.redis "Release" $root.Release "Chart" (dict "Name" "redis")) }}-client: "true"
     {{- end }}
   {{- if or (not .job) $values.podAnnotations }}
