@@ -162,3 +162,26 @@ func TestRandomTellsSecretsFromNames(t *testing.T) {
 		}
 	}
 }
+
+func TestSecretsThatOnlyTheClusterKnowsAreTakenToBeWellFormed(t *testing.T) {
+	for _, tt := range []struct {
+		program string
+		env     []corev1.EnvVar
+	}{
+		{"api-gateway", []corev1.EnvVar{{Name: "CLIENT_KEYS_FILE", Value: "/run/secrets/client-keys"}, {Name: "CLIENT_KEYS_REQUIRED", Value: "true"}}},
+		{"backup", []corev1.EnvVar{
+			{Name: "BACKUP_SIGNING_KEY", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{Key: "signing-key"}}},
+			{Name: "BACKUP_DESTINATION", Value: "file:///backup"},
+			{Name: "BACKUP_AGE_RECIPIENT", Value: "age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq"},
+			{Name: "REDIS_URL", Value: "redis://redis:6379"},
+		}},
+	} {
+		t.Run(tt.program, func(t *testing.T) {
+			chosen := programs[tt.program][0]
+			lines, complete := environ(&Overlay{}, corev1.Container{Env: tt.env}, chosen)
+			if _, err := chosen.configure(lines); err != nil || !complete {
+				t.Errorf("%v, complete %v", err, complete)
+			}
+		})
+	}
+}
