@@ -31,9 +31,13 @@ DRAIN_TIMEOUT: {{ printf "%ds" (int64 .Values.shutdown.drainTimeoutSeconds) | qu
 {{ include "jupiter.config.redis" . }}
 UPSTREAM_MODE: {{ $values.upstreamMode | quote }}
 {{- if eq $values.upstreamMode "jupiter" }}
-JUPITER_API_URL: {{ .Values.global.jupiterApiUrl | quote }}
+{{ include "jupiter.config.jupiter" . }}
+{{- with $values.fallback.jupiterApiUrl }}
+JUPITER_FALLBACK_URL: {{ . | quote }}
 {{- end }}
-{{- if .Values.routeOptimizer.enabled }}
+OPTIMIZER_FALLBACK: {{ $values.fallback.optimizer | quote }}
+{{- end }}
+{{- if include "jupiter.gatewayAsksOptimizer" . }}
 ROUTE_OPTIMIZER_URL: {{ include "jupiter.url" (dict "root" . "component" "route-optimizer") | quote }}
 {{- end }}
 {{- if .Values.priceOracle.enabled }}
@@ -46,15 +50,58 @@ CIRCUIT_BREAKER_RESET_TIMEOUT: {{ $values.circuitBreaker.resetTimeout | quote }}
 RATE_LIMIT_ENABLED: {{ $values.rateLimiting.enabled | quote }}
 RATE_LIMIT_REQUESTS_PER_MINUTE: {{ include "jupiter.int" $values.rateLimiting.requestsPerMinute | quote }}
 RATE_LIMIT_BURST_SIZE: {{ include "jupiter.int" $values.rateLimiting.burstSize | quote }}
+RATE_LIMIT_REPLICAS: {{ include "jupiter.maxReplicas" (dict "root" . "component" "api-gateway") | quote }}
+{{- with $values.rateLimiting.routes }}
+RATE_LIMIT_ROUTES: {{ include "jupiter.routeLimits" . | quote }}
+{{- end }}
+RATE_LIMIT_SHADOW: {{ $values.rateLimiting.shadow | quote }}
+CLIENT_KEYS_REQUIRED: {{ $values.clientKeysRequired | quote }}
+{{- with $values.trustedProxies }}
+TRUSTED_PROXIES: {{ join "," . | quote }}
+{{- end }}
+QUOTE_CACHE_TTL: {{ $values.quoteCache.ttl | quote }}
+QUOTE_CACHE_MAX_AGE: {{ $values.quoteCache.maxAge | quote }}
+LEGACY_QUOTES: {{ $values.legacyQuotes | quote }}
 CORS_ALLOW_ORIGIN: {{ $values.corsAllowOrigin | quote }}
 {{- end -}}
 
 {{- define "jupiter.config.price-oracle" -}}
+{{- $values := .Values.priceOracle -}}
 {{ include "jupiter.config.server" . }}
 {{ include "jupiter.config.redis" . }}
-JUPITER_API_URL: {{ .Values.global.jupiterApiUrl | quote }}
-PRICE_TOKENS: {{ include "jupiter.mapValues" .Values.priceOracle.tokens | quote }}
-UPDATE_INTERVAL: {{ .Values.priceOracle.refreshInterval | quote }}
+PRICE_TOKENS: {{ include "jupiter.mapValues" $values.tokens | quote }}
+PRICE_SOURCES: {{ join "," $values.sources | quote }}
+PRICE_MIN_SOURCES: {{ include "jupiter.int" $values.minSources | quote }}
+{{- with $values.pegs }}
+PRICE_PEGS: {{ include "jupiter.byMint" (dict "tokens" $values.tokens "map" .) | quote }}
+{{- end }}
+UPDATE_INTERVAL: {{ $values.refreshInterval | quote }}
+{{- if has "jupiter" $values.sources }}
+{{ include "jupiter.config.jupiter" . }}
+{{- end }}
+{{- if has "optimizer" $values.sources }}
+ROUTE_OPTIMIZER_URL: {{ include "jupiter.url" (dict "root" . "component" "route-optimizer") | quote }}
+PRICE_QUOTE_MINT: {{ get $values.tokens $values.quoteToken | quote }}
+{{- end }}
+{{- if has "pyth" $values.sources }}
+PRICE_PYTH_FEEDS: {{ include "jupiter.byMint" (dict "tokens" $values.tokens "map" $values.pythFeeds) | quote }}
+{{- end }}
+{{- if include "jupiter.oracleReadsChain" . }}
+SOLANA_RPC_URL: {{ .Values.global.solanaRpcUrl | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* Where Jupiter is, and what it allows. */}}
+{{- define "jupiter.config.jupiter" -}}
+{{- with .Values.global -}}
+JUPITER_API_URL: {{ .jupiterApiUrl | quote }}
+{{- with .jupiterPlan }}
+JUPITER_PLAN: {{ . | quote }}
+{{- end }}
+{{- with .jupiterRequestsPerMinute }}
+JUPITER_REQUESTS_PER_MINUTE: {{ include "jupiter.int" . | quote }}
+{{- end }}
+{{- end -}}
 {{- end -}}
 
 {{- define "jupiter.config.route-optimizer" -}}
@@ -95,6 +142,24 @@ BACKUP_S3_REGION: {{ $values.s3.region | quote }}
 {{- $out := list -}}
 {{- range $name, $value := . -}}
 {{- $out = append $out (printf "%s:%s" $name $value) -}}
+{{- end -}}
+{{- join "," $out -}}
+{{- end -}}
+
+{{/* (dict "tokens" name: mint  "map" name: value) as mint=value, comma separated, in the order of the names. */}}
+{{- define "jupiter.byMint" -}}
+{{- $out := list -}}
+{{- range $name, $value := .map -}}
+{{- $out = append $out (printf "%s=%v" (get $.tokens $name) $value) -}}
+{{- end -}}
+{{- join "," $out -}}
+{{- end -}}
+
+{{/* Limits of routes as name=requestsPerMinute/burstSize, comma separated, in the order of the names. */}}
+{{- define "jupiter.routeLimits" -}}
+{{- $out := list -}}
+{{- range $name, $limit := . -}}
+{{- $out = append $out (printf "%s=%d/%d" $name (int64 $limit.requestsPerMinute) (int64 $limit.burstSize)) -}}
 {{- end -}}
 {{- join "," $out -}}
 {{- end -}}

@@ -65,6 +65,37 @@ true
 {{- end -}}
 {{- end -}}
 
+{{/*
+The most pods that a component may have. Each takes one part in so many of the shared limits until it has heard from
+Redis: fewer parts would add up to more than the limit once the autoscaler has added pods.
+*/}}
+{{- define "jupiter.maxReplicas" -}}
+{{- $values := get .root.Values (include "jupiter.valuesKey" .component) -}}
+{{- $autoscaling := $values.autoscaling | default dict -}}
+{{- include "jupiter.int" (ternary $autoscaling.maxReplicas $values.replicaCount (default false $autoscaling.enabled)) -}}
+{{- end -}}
+
+{{/* Whether the gateway needs the route optimizer: "true" or "". */}}
+{{- define "jupiter.gatewayAsksOptimizer" -}}
+{{- with .Values.apiGateway -}}
+{{- if or (eq .upstreamMode "optimizer") .fallback.optimizer -}}
+true
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Whether the oracle reads accounts from the RPC: Pyth's, and mints for their decimals, which only Jupiter tells besides.
+"true" or "".
+*/}}
+{{- define "jupiter.oracleReadsChain" -}}
+{{- with .Values.priceOracle.sources -}}
+{{- if or (has "pyth" .) (has "optimizer" .) -}}
+true
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "jupiter.image" -}}
 {{- $image := (get .root.Values (include "jupiter.valuesKey" .component)).image -}}
 {{- printf "%s/%s:%s" .root.Values.global.imageRegistry $image.repository (default .root.Chart.AppVersion $image.tag) -}}
@@ -143,11 +174,20 @@ key: {{ .existingSecretPasswordKey }}
 
 {{/* The files a component reads secrets from: a list of {env, file, secret, key}. */}}
 {{- define "jupiter.secretFiles" -}}
-{{- $jupiter := or (eq .component "price-oracle") (and (eq .component "api-gateway") (eq .root.Values.apiGateway.upstreamMode "jupiter")) -}}
+{{- $gateway := eq .component "api-gateway" -}}
+{{- $oracle := eq .component "price-oracle" -}}
+{{- $jupiter := or (and $oracle (has "jupiter" .root.Values.priceOracle.sources)) (and $gateway (eq .root.Values.apiGateway.upstreamMode "jupiter")) -}}
+{{- $rpc := or (eq .component "route-optimizer") (and $oracle (include "jupiter.oracleReadsChain" .root)) -}}
 {{- with and $jupiter (include "jupiter.secretKey" (dict "root" .root "secret" "jupiterApiKey")) }}
 - {env: JUPITER_API_KEY_FILE, file: jupiter-api-key, secret: {{ include "jupiter.secretName" $.root }}, key: {{ . }}}
 {{- end }}
-{{- with and (eq .component "route-optimizer") (include "jupiter.secretKey" (dict "root" .root "secret" "solanaRpcAuth")) }}
+{{- with and $gateway .root.Values.apiGateway.fallback.jupiterApiUrl (include "jupiter.secretKey" (dict "root" .root "secret" "jupiterFallbackApiKey")) }}
+- {env: JUPITER_FALLBACK_API_KEY_FILE, file: jupiter-fallback-api-key, secret: {{ include "jupiter.secretName" $.root }}, key: {{ . }}}
+{{- end }}
+{{- with and $gateway (include "jupiter.secretKey" (dict "root" .root "secret" "clientKeys")) }}
+- {env: CLIENT_KEYS_FILE, file: client-keys, secret: {{ include "jupiter.secretName" $.root }}, key: {{ . }}}
+{{- end }}
+{{- with and $rpc (include "jupiter.secretKey" (dict "root" .root "secret" "solanaRpcAuth")) }}
 - {env: SOLANA_RPC_AUTH_FILE, file: solana-rpc-auth, secret: {{ include "jupiter.secretName" $.root }}, key: {{ . }}}
 {{- end }}
 {{- $redis := include "jupiter.redis" .root | fromYaml }}

@@ -20,7 +20,7 @@ Redis is reached by every component but for "redis" false.
 {{- $values := get $root.Values (include "jupiter.valuesKey" (.valuesOf | default .component)) -}}
 {{- $callers := list -}}
 {{- range .callers -}}
-{{- if (get $root.Values (include "jupiter.valuesKey" .)).enabled -}}
+{{- if (get $root.Values (include "jupiter.valuesKey" (ternary "price-oracle" . (eq . "price-update")))).enabled -}}
 {{- $callers = append $callers . -}}
 {{- end -}}
 {{- end -}}

@@ -16,7 +16,8 @@ metadata:
   {{- if or (not .job) $values.podAnnotations }}
   annotations:
     {{- if not .job }}
-    checksum/config: {{ include "jupiter.config" . | fromYaml | toJson | sha256sum }}
+    {{- /* Scaling restarts nothing: pods that run have learnt from Redis how many they are. */}}
+    checksum/config: {{ omit (include "jupiter.config" . | fromYaml) "RATE_LIMIT_REPLICAS" | toJson | sha256sum }}
     {{- end }}
     {{- with $values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
