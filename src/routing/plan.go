@@ -30,6 +30,9 @@ type Request struct {
 	Dexes, ExcludeDexes []string
 	// Intermediates, if not nil, are the only mints that a route may pass through.
 	Intermediates []solana.PublicKey
+	// LegCost is what each leg costs beside what it swaps, in base units of the output, or with ExactOut of the input. Plans are
+	// compared net of it: no leg is added that earns less.
+	LegCost uint64
 	// Hints are paths that a plan for a like request was made of, over a graph of the same topology. They only save time: what they lead
 	// to is quoted anew, and bettered like anything else.
 	Hints []Path

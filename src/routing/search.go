@@ -32,12 +32,14 @@ const (
 	maxReplaced = 10
 	// maxMints is how many tokens the flows of one plan can touch.
 	maxMints = 64
+	// maxLegCost is a cost that so many legs as a plan can have do not add up to an overflow.
+	maxLegCost = math.MaxUint64 >> 12
 	// boundSlack covers the rounding of the float arithmetic that only decides what is worth quoting.
 	boundSlack = 1 + 1e-9
 )
 
 // Plan finds the best plan for req within lim: the greatest output for the input, or with ExactOut the smallest input for the
-// output. Equal arguments give equal plans, but for a Deadline that cuts the search short. Its errors are ErrNoRoute and
+// output, net of the legs' costs. Equal arguments give equal plans, but for a Deadline that cuts the search short. Its errors are ErrNoRoute and
 // *UnknownMintError.
 func (g *Graph) Plan(req Request, lim Limits) (Plan, error) {
 	start, ok := g.index[req.Input]
@@ -63,7 +65,7 @@ func (g *Graph) Plan(req Request, lim Limits) (Plan, error) {
 		return Plan{}, err
 	}
 	if lim.MaxRoutes > 1 && !s.late() {
-		if split, err := s.split(); err == nil && s.better(split.side(req.ExactOut), single.side(req.ExactOut)) {
+		if split, err := s.split(); err == nil && s.betterPlan(split, single) {
 			return split, nil
 		}
 	}
@@ -145,6 +147,7 @@ func (s *search) prepare(g *Graph, req Request, lim Limits, start, end int32) {
 	s.g, s.req, s.lim, s.start, s.end = g, req, lim, start, end
 	s.hops = min(max(lim.MaxHops, 1), hopsLimit)
 	s.quotes, s.quota = 0, maxQuotes
+	s.req.LegCost = min(req.LegCost, maxLegCost)
 	mints := len(g.mints)
 	s.flows = resize(s.flows, len(g.pools))
 	s.bits = resize(s.bits, mints)
@@ -205,6 +208,20 @@ func (s *search) better(a, b uint64) bool {
 		return a < b
 	}
 	return a > b
+}
+
+// betterNet reports whether a result a through n legs is better than b through m.
+func (s *search) betterNet(a uint64, n int, b uint64, m int) bool {
+	if s.req.ExactOut { // a + n*cost < b + m*cost
+		a, b = b, a
+	}
+	left, carry := bits.Add64(a, uint64(m)*s.req.LegCost, 0) // a - n*cost > b - m*cost, without going below 0
+	right, carryRight := bits.Add64(b, uint64(n)*s.req.LegCost, 0)
+	return carry > carryRight || carry == carryRight && left > right
+}
+
+func (s *search) betterPlan(p, q Plan) bool {
+	return s.betterNet(p.side(s.req.ExactOut), len(p.Legs), q.side(s.req.ExactOut), len(q.Legs))
 }
 
 func (s *search) late() bool {
@@ -417,21 +434,29 @@ func (s *search) replay(routes []route) (uint64, bool) {
 
 // single is the best plan of one route.
 func (s *search) single() (Plan, error) {
-	for hops := s.hops; hops > 0; hops-- { // fewer hops, if more take too many accounts
+	var best Plan
+	for hops := s.hops; hops > 0; hops-- { // fewer hops, if more take too many accounts or cost too much
 		s.clearFlows()
 		r, _, ok := s.walk(s.req.Amount, hops)
 		if !ok {
-			return Plan{}, ErrNoRoute
+			break
 		}
+		hops = r.n
 		if _, ok = s.push(&r, s.req.Amount); !ok {
-			return Plan{}, ErrNoRoute
+			break
 		}
-		p, err := s.assemble(1)
-		if err == nil && s.lim.allow(&p) {
-			return p, nil
+		s.routes = append(s.routes[:0], r)
+		if p, err := s.assemble(1); err == nil && s.lim.allow(&p) && (best.Legs == nil || s.betterPlan(p, best)) {
+			best = p
+		}
+		if best.Legs != nil && s.req.LegCost == 0 {
+			break
 		}
 	}
-	return Plan{}, ErrNoRoute
+	if best.Legs == nil {
+		return Plan{}, ErrNoRoute
+	}
+	return best, nil
 }
 
 // split is the best plan found of several routes. It begins with all on one and moves parts to others, at first large ones, as long as that
@@ -709,20 +734,20 @@ func (s *search) moveOne(part uint64) bool {
 func (s *search) finish() (Plan, error) {
 	s.quota = maxQuotes + rebuildQuotes // what was found is put into a plan in any case
 	if p, ok := s.fit(); ok {
-		return p, nil
+		return s.economise(p), nil
 	}
 	var best Plan
 	for len(s.routes) > 1 {
 		s.drop()
 		if p, ok := s.fit(); ok {
 			s.quota = s.quotes + rebuildQuotes
-			best = s.rebuild(s.replaceRoutes(p))
+			best = s.economise(s.rebuild(s.replaceRoutes(p)))
 			break
 		}
 	}
 	s.quota = s.quotes + rebuildQuotes
 	if p, ok := s.grow(); ok {
-		if p = s.rebuild(s.replaceRoutes(p)); best.Legs == nil || s.better(p.side(s.req.ExactOut), best.side(s.req.ExactOut)) {
+		if p = s.economise(s.rebuild(s.replaceRoutes(p))); best.Legs == nil || s.betterPlan(p, best) {
 			best = p
 		}
 	}
@@ -730,6 +755,19 @@ func (s *search) finish() (Plan, error) {
 		return Plan{}, ErrNoRoute
 	}
 	return best, nil
+}
+
+// economise drops routes from the plan p as long as that saves more than they earn.
+func (s *search) economise(p Plan) Plan {
+	for s.req.LegCost > 0 && len(s.routes) > 1 && !s.late() {
+		s.drop()
+		q, ok := s.fit()
+		if !ok || !s.betterPlan(q, p) {
+			break
+		}
+		p = q
+	}
+	return p
 }
 
 // fit is the plan of the present flows, if that is within the limits.
@@ -782,7 +820,7 @@ func (s *search) addRoutes(p Plan) Plan {
 		if _, ok := s.replay(s.routes); ok {
 			s.balance(part / 2)
 			q, ok := s.fit()
-			if ok && s.better(q.side(s.req.ExactOut), p.side(s.req.ExactOut)) {
+			if ok && s.betterPlan(q, p) {
 				p = q
 				if isNew {
 					divisor /= 2 // once more
@@ -831,7 +869,7 @@ func (s *search) rebuild(p Plan) Plan {
 				if !ok {
 					continue
 				}
-				if q = s.addRoutes(q); s.better(q.side(s.req.ExactOut), p.side(s.req.ExactOut)) {
+				if q = s.addRoutes(q); s.betterPlan(q, p) {
 					p, better = q, true
 					best = append(best[:0], s.routes...)
 				}
@@ -872,7 +910,7 @@ func (s *search) replaceRoutes(p Plan) Plan {
 				if _, ok := s.replay(s.routes); ok {
 					s.balance(s.req.Amount / coarsest)
 				}
-				if other, ok := s.fit(); ok && s.better(other.side(s.req.ExactOut), p.side(s.req.ExactOut)) {
+				if other, ok := s.fit(); ok && s.betterPlan(other, p) {
 					p, better = other, true
 					best = append(best[:0], s.routes...)
 					break
@@ -894,18 +932,18 @@ func (s *search) replaceRoutes(p Plan) Plan {
 	return p
 }
 
-// drop gives up the route that is missed least, the others taking over its amount in proportion to theirs.
+// drop gives up the route that is missed least, its cost counted, the others taking over its amount in proportion to theirs.
 func (s *search) drop() {
 	if len(s.routes) == 1 {
 		s.routes = s.routes[:0]
 		return
 	}
 	kept := append([]route(nil), s.routes...)
-	best, bestTotal := -1, uint64(0)
+	best, bestTotal, bestLegs := -1, uint64(0), 0
 	for i := range kept {
 		s.without(kept, i)
-		if total, ok := s.replay(s.routes); ok && (best < 0 || s.better(total, bestTotal)) {
-			best, bestTotal = i, total
+		if total, ok := s.replay(s.routes); ok && (best < 0 || s.betterNet(total, len(s.used), bestTotal, bestLegs)) {
+			best, bestTotal, bestLegs = i, total, len(s.used)
 		}
 	}
 	s.without(kept, max(best, 0))
