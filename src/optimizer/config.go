@@ -37,7 +37,8 @@ type Config struct {
 	MaxRoutes  int    `env:"MAX_ROUTES" envDefault:"5"`
 	// SlippageTolerancePercent is for requests that say nothing; 0.5 is 50 bps.
 	SlippageTolerancePercent float64 `env:"SLIPPAGE_TOLERANCE_PERCENT" envDefault:"0.5"`
-	// PriorityFeeMultiplier scales what recent transactions paid, where a swap request leaves the priority fee to us.
+	// PriorityFeeMultiplier scales what recent transactions paid, where a swap request leaves the priority fee to us; what a route's
+	// legs are reckoned to cost follows it.
 	PriorityFeeMultiplier float64 `env:"PRIORITY_FEE_MULTIPLIER" envDefault:"1.5"`
 	// Cached are the paths of plans, for so long; amounts are always quoted anew.
 	CacheEnabled bool          `env:"CACHE_ENABLED" envDefault:"true"`

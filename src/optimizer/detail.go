@@ -16,6 +16,8 @@ type detailedQuote struct {
 	Quote    *jupiter.Quote `json:"quote"`
 	Routes   int            `json:"routes"`
 	Accounts int            `json:"accounts"`
+	// LegCost is what each leg was reckoned to cost for fees, in units of the output, or for ExactOut of the input.
+	LegCost string `json:"legCost"`
 	// Bound is null where none could be established.
 	Bound *qualityBound `json:"bound"`
 }
@@ -38,7 +40,7 @@ func (s *service) serveDetailedQuote(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q.answer.TimeTaken = time.Since(start).Seconds()
-	answer := detailedQuote{Quote: q.answer, Routes: q.plan.Routes, Accounts: q.plan.Accounts}
+	answer := detailedQuote{Quote: q.answer, Routes: q.plan.Routes, Accounts: q.plan.Accounts, LegCost: strconv.FormatUint(q.request.LegCost, 10)}
 	start = time.Now()
 	if bound, err := q.state.graph.Bound(q.request, q.plan); err == nil {
 		b := &qualityBound{Side: "output", Amount: strconv.FormatFloat(math.Floor(bound), 'f', 0, 64), GapBps: (1 - float64(q.plan.Out)/bound) * bps}

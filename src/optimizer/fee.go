@@ -28,12 +28,15 @@ type feeRequest struct {
 	maxLamports   uint64
 }
 
+// autoFee is offered where the request leaves it to us.
+var autoFee = feeRequest{percentile: 75, factor: 1, maxLamports: maxAutoLamports}
+
 func parseFeeRequest(req *swapRequest) (feeRequest, error) {
 	price, sum := present(req.ComputeUnitPriceMicroLamports), present(req.PrioritizationFeeLamports)
 	if price && sum {
 		return feeRequest{}, jupiter.Errorf(http.StatusBadRequest, codeTwoPrices, "computeUnitPriceMicroLamports and prioritizationFeeLamports are both given: give one")
 	}
-	auto := feeRequest{percentile: 75, factor: 1, maxLamports: maxAutoLamports}
+	auto := autoFee
 	var word string
 	switch {
 	case price:

@@ -93,6 +93,11 @@ func (s *service) plan(st *state, req jupiter.QuoteRequest) (routing.Request, ro
 		}
 		rr.Amount = gross
 	}
+	judged := req.OutputMint
+	if req.ExactOut {
+		judged = req.InputMint
+	}
+	rr.LegCost = st.legCost(s.legLamports(), judged)
 	if req.RestrictIntermediateTokens {
 		rr.Intermediates = st.graph.Hubs(restrictedIntermediates)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -59,7 +60,7 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 	return p.Serve(ctx, cfg.ServerConfig, platform.Service{
 		Handler:    s.handler(),
 		Checks:     s.checks(),
-		Background: []func(context.Context) error{market.Run, func(ctx context.Context) error { return s.followTables(ctx, tables) }},
+		Background: []func(context.Context) error{market.Run, s.followFees, func(ctx context.Context) error { return s.followTables(ctx, tables) }},
 	})
 }
 
@@ -77,7 +78,8 @@ type service struct {
 	slippageBps   uint16
 	maxRoutes     int
 	feeMultiplier float64
-	paths         *pathCache // nil without a cache
+	paths         *pathCache    // nil without a cache
+	unitPrice     atomic.Uint64 // micro-lamports that a compute unit costs, 0 before it is known
 	metrics       *metrics
 	log           *slog.Logger
 
@@ -90,6 +92,7 @@ type state struct {
 	*chain.Snapshot
 	graph     *routing.Graph
 	byAddress map[solana.PublicKey]int // place in Pools
+	solWorth  sync.Map                 // what sampleLamports are worth, uint64 by mint
 }
 
 func (s *service) handler() http.Handler {

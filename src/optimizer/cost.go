@@ -1,0 +1,66 @@
+package optimizer
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/gagliardetto/solana-go"
+
+	"jupiter-dex-integration/src/routing"
+)
+
+const (
+	// lamportsPerSignature is the base fee of a transaction; each of as many legs as there may be routes bears its share.
+	lamportsPerSignature = 5000
+	// feesInterval is how often it is looked up what others pay for priority.
+	feesInterval = 30 * time.Second
+	// sampleLamports are swapped on paper to price SOL in another token: enough for the rounding not to matter.
+	sampleLamports = 1_000_000_000
+)
+
+// legLamports is what one more leg costs the user: its share of the base fee, and its compute units at the price that swaps are
+// offered at unless they ask for another.
+func (s *service) legLamports() uint64 {
+	price := max(minMicroLamports, s.unitPrice.Load())
+	units := mulDivUpOrMax(unitsPerHop, price, 1_000_000)
+	return lamportsPerSignature/uint64(s.maxRoutes) + min(units, maxAutoLamports)
+}
+
+func mulDivUpOrMax(a, b, c uint64) uint64 {
+	if v, ok := mulDivUp(a, b, c); ok {
+		return v
+	}
+	return math.MaxUint64
+}
+
+// legCost is lamports in units of mint, by what this snapshot's pools give for SOL; 0 if they give none.
+func (st *state) legCost(lamports uint64, mint solana.PublicKey) uint64 {
+	sample := uint64(sampleLamports)
+	if mint != solana.SolMint {
+		known, ok := st.solWorth.Load(mint)
+		if !ok {
+			p, _ := st.graph.Plan(routing.Request{Input: solana.SolMint, Output: mint, Amount: sampleLamports}, // no price is a price of 0
+				routing.Limits{MaxRoutes: 1, MaxHops: 2, MaxAccounts: math.MaxInt})
+			known, _ = st.solWorth.LoadOrStore(mint, p.Out)
+		}
+		sample = known.(uint64)
+	}
+	return mulDivUpOrMax(lamports, sample, sampleLamports)
+}
+
+// followFees keeps the price of compute units until ctx ends.
+func (s *service) followFees(ctx context.Context) error {
+	for {
+		if paid, err := s.rpc.RecentPriorityFees(ctx, nil); err != nil {
+			s.log.Warn("recent priority fees are unknown; legs are priced by the last ones", "error", err)
+		} else {
+			s.unitPrice.Store(autoFee.price(paid, s.feeMultiplier, unitsPerHop))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(feesInterval):
+		}
+	}
+}
