@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -110,8 +111,20 @@ func bareServer(b *testing.B) string {
 
 var unlimited = []string{"RATE_LIMIT_REQUESTS_PER_MINUTE=60000000", "RATE_LIMIT_BURST_SIZE=60000000"}
 
+// BenchmarkHit compares with a handler that writes the same body, and with one that writes the same header fields too.
 func BenchmarkHit(b *testing.B) {
 	b.Run("bare", func(b *testing.B) { hammer(b, bareServer(b), goodQuote) })
+	b.Run("bare-with-fields", func(b *testing.B) {
+		gw := start(b, append(unlimited, "JUPITER_API_URL="+bareServer(b), "QUOTE_CACHE_TTL=1m", "QUOTE_CACHE_MAX_AGE=1m")...)
+		get(b, gw.api+goodQuote)
+		fields := get(b, gw.api+goodQuote).header
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			maps.Copy(w.Header(), fields)
+			w.Write(quoteBody)
+		}))
+		b.Cleanup(s.Close)
+		hammer(b, s.URL, goodQuote)
+	})
 	b.Run("gateway", func(b *testing.B) {
 		gw := start(b, append(unlimited, "JUPITER_API_URL="+bareServer(b), "QUOTE_CACHE_TTL=1m", "QUOTE_CACHE_MAX_AGE=1m")...)
 		hammer(b, gw.api, goodQuote)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -232,6 +233,7 @@ func (c *cache) keep(e *cached, a *answer) {
 	for _, name := range []string{headerRemaining, headerCurrent, headerReset} {
 		delete(header, name)
 	}
+	header["Content-Length"] = []string{strconv.Itoa(len(a.body))} // once, not for every hit
 	e.answer, e.at = &answer{status: a.status, header: header, body: a.body}, time.Now()
 }
 

@@ -154,7 +154,7 @@ type reply struct {
 }
 
 // do sends a request; header is name, value, name, value.
-func do(t *testing.T, method, url, body string, header ...string) reply {
+func do(t testing.TB, method, url, body string, header ...string) reply {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -175,7 +175,7 @@ func do(t *testing.T, method, url, body string, header ...string) reply {
 	return reply{resp.StatusCode, resp.Header, string(text)}
 }
 
-func get(t *testing.T, url string, header ...string) reply {
+func get(t testing.TB, url string, header ...string) reply {
 	t.Helper()
 	return do(t, http.MethodGet, url, "", header...)
 }

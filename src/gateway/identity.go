@@ -20,6 +20,12 @@ type client struct {
 	limit quota  // its own, or the zero quota
 }
 
+// Kinds of client.
+const (
+	kindKey = "key"
+	kindIP  = "ip"
+)
+
 // identity tells clients apart: by key where keys are configured, else by address.
 type identity struct {
 	keys     *keyring // nil: none configured
@@ -41,7 +47,7 @@ func (i *identity) of(r *http.Request) (client, error) {
 			return client{}, jupiter.Errorf(http.StatusUnauthorized, jupiter.CodeUnauthorized, "an API key in the header x-api-key is needed")
 		}
 	}
-	return client{id: "ip:" + i.address(r)}, nil
+	return client{id: kindIP + ":" + i.address(r)}, nil
 }
 
 // address is where the request came from: the peer, or what trusted peers say of it, read from the nearest to the farthest. An
@@ -129,7 +135,7 @@ func parseKeys(text string) (map[[sha256.Size]byte]client, error) {
 			errs = append(errs, fmt.Errorf("CLIENT_KEYS line %d: want NAME SHA256 [REQUESTS_PER_MINUTE/BURST]", number))
 			continue
 		}
-		c := client{id: "key:" + fields[0]}
+		c := client{id: kindKey + ":" + fields[0]}
 		var hash [sha256.Size]byte
 		if n, err := hex.Decode(hash[:], []byte(fields[1][:min(len(fields[1]), 2*sha256.Size)])); err != nil || n != sha256.Size || len(fields[1]) != 2*sha256.Size {
 			errs = append(errs, fmt.Errorf("CLIENT_KEYS line %d: the second field is not a SHA-256 in hex", number))

@@ -110,6 +110,10 @@ func newLimits(cfg RateLimitConfig, shared *ratelimit.Shared, reg prometheus.Reg
 // (draft-ietf-httpapi-ratelimit-headers) and in Jupiter's.
 func (l *limits) limit(route string, who *identity, next http.Handler) http.Handler {
 	own := l.routes[route]
+	allowed := map[string]prometheus.Counter{} // the common decision, by kind of client
+	for _, kind := range []string{kindKey, kindIP} {
+		allowed[kind] = l.decisions.WithLabelValues(route, kind, "allowed")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := who.of(r)
 		if err != nil {
@@ -129,16 +133,14 @@ func (l *limits) limit(route string, who *identity, next http.Handler) http.Hand
 		}
 		wait := max(1, state.Reset-time.Now().Unix())
 		p.describe(w.Header(), state, wait)
-		decision := "allowed"
-		if state.Reached {
-			decision = "refused"
-			if l.shadow {
-				decision = "would_refuse"
-			}
-		}
 		kind, _, _ := strings.Cut(c.id, ":")
-		l.decisions.WithLabelValues(route, kind, decision).Inc()
-		if decision == "refused" {
+		switch {
+		case !state.Reached:
+			allowed[kind].Inc()
+		case l.shadow:
+			l.decisions.WithLabelValues(route, kind, "would_refuse").Inc()
+		default:
+			l.decisions.WithLabelValues(route, kind, "refused").Inc()
 			e := jupiter.Errorf(http.StatusTooManyRequests, jupiter.CodeTooManyRequests, "Too many requests: at most %d a minute and %d at once", p.perMinute, p.burst)
 			e.RetryAfter = time.Duration(wait) * time.Second
 			jupiter.WriteError(w, e)
@@ -170,13 +172,18 @@ func (l *limits) plan(q quota) *plan {
 }
 
 func (p *plan) describe(h http.Header, state limiter.Context, wait int64) {
-	remaining := strconv.FormatInt(state.Remaining, 10)
-	values := [...]string{
-		`"burst";r=` + remaining + `;t=` + strconv.FormatInt(wait, 10),
-		remaining,
-		strconv.FormatInt(max(0, p.burst-state.Remaining), 10),
-		strconv.FormatInt(state.Reset, 10),
-	}
+	// The four values are parts of one string: this runs for every request.
+	var buf [96]byte
+	text := append(buf[:0], `"burst";r=`...)
+	remaining := len(text)
+	text = strconv.AppendInt(text, state.Remaining, 10)
+	remainingEnd := len(text)
+	text = strconv.AppendInt(append(text, ";t="...), wait, 10)
+	current := len(text)
+	text = strconv.AppendInt(text, max(0, p.burst-state.Remaining), 10)
+	reset := len(text)
+	all := string(strconv.AppendInt(text, state.Reset, 10))
+	values := [...]string{all[:current], all[remaining:remainingEnd], all[current:reset], all[reset:]}
 	h["Ratelimit-Policy"] = p.policy
 	h["Ratelimit"] = values[0:1:1]
 	h[headerRemaining] = values[1:2:2]

@@ -76,7 +76,7 @@ func (a *answer) writeTo(w http.ResponseWriter) {
 		}
 		h[name] = values
 	}
-	if a.rest == nil {
+	if a.rest == nil && h["Content-Length"] == nil { // a cached answer brings it
 		h["Content-Length"] = []string{strconv.Itoa(len(a.body))}
 	}
 	w.WriteHeader(a.status)

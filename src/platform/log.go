@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 )
 
 // NewLogger returns a JSON logger for a level of debug, info, warn or error.
@@ -15,6 +16,9 @@ func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 // maxLogBacklog is how much log waits for a reader that is slow. Beyond it lines are dropped: a full disk or a stuck log
 // collector must not hold up requests.
 const maxLogBacklog = 4 << 20
+
+// logPause is between two writes: at ten thousand lines a second, waking the writer for each costs as much as making the line.
+const logPause = 5 * time.Millisecond
 
 // LogWriter hands lines to another writer in the background, many at a time when many come.
 type LogWriter struct {
@@ -71,6 +75,7 @@ func (w *LogWriter) run() {
 		if closed {
 			return
 		}
+		time.Sleep(logPause)
 	}
 }
 

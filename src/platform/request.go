@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,10 +18,20 @@ const RequestIDHeader = "X-Request-Id"
 
 type requestKey struct{}
 
-// request is what the outer handler and the routes say to each other about one request.
+// request is a request's own context, the recorder of its answer, and what the outer handler and the routes say to each other
+// about it: all in one allocation.
 type request struct {
-	id    string
-	route string
+	context.Context
+	id     string
+	route  string
+	answer responseRecorder
+}
+
+func (r *request) Value(key any) any {
+	if _, ok := key.(requestKey); ok {
+		return r
+	}
+	return r.Context.Value(key)
 }
 
 // RequestID returns the id of the request that ctx belongs to, or "" outside a request.
@@ -47,10 +58,38 @@ type apiMetrics struct {
 	errors   *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	inFlight prometheus.Gauge
+
+	mu    sync.RWMutex
+	known map[outcome]counted
+}
+
+// outcome is a combination of labels; counted, where it is counted. Looking that up in the library's vectors takes longer.
+type outcome struct {
+	route, method string
+	status        int
+}
+
+type counted struct {
+	requests prometheus.Counter
+	latency  prometheus.Observer
+}
+
+func (m *apiMetrics) of(o outcome) counted {
+	m.mu.RLock()
+	c, ok := m.known[o]
+	m.mu.RUnlock()
+	if !ok {
+		c = counted{m.requests.WithLabelValues(o.route, o.method, strconv.Itoa(o.status)), m.latency.WithLabelValues(o.route, o.method)}
+		m.mu.Lock()
+		m.known[o] = c
+		m.mu.Unlock()
+	}
+	return c
 }
 
 func newAPIMetrics(reg prometheus.Registerer) *apiMetrics {
 	m := &apiMetrics{
+		known: map[outcome]counted{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jupiter_api_requests_total",
 			Help: "Requests answered, by route, method and HTTP status."}, []string{"route", "method", "status"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jupiter_api_errors_total",
@@ -71,12 +110,12 @@ func newAPIMetrics(reg prometheus.Registerer) *apiMetrics {
 func instrument(h http.Handler, log *slog.Logger, m *apiMetrics) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		req := &request{id: r.Header.Get(RequestIDHeader), route: "unmatched"}
+		req := &request{Context: r.Context(), id: r.Header.Get(RequestIDHeader), route: "unmatched", answer: responseRecorder{ResponseWriter: w}}
 		if !validRequestID(req.id) {
 			req.id = rand.Text()
 		}
 		w.Header()[RequestIDHeader] = []string{req.id}
-		rec := &responseRecorder{ResponseWriter: w}
+		rec := &req.answer
 		m.inFlight.Inc()
 		defer func() {
 			m.inFlight.Dec()
@@ -90,22 +129,27 @@ func instrument(h http.Handler, log *slog.Logger, m *apiMetrics) http.Handler {
 					p = nil
 				}
 			}
-			method, status := methodLabel(r.Method), strconv.Itoa(rec.code())
+			method, status := methodLabel(r.Method), rec.code()
 			elapsed := time.Since(start)
-			m.requests.WithLabelValues(req.route, method, status).Inc()
-			if rec.code() >= 500 || p != nil { // or broken off
-				m.errors.WithLabelValues(req.route, method, status).Inc()
+			c := m.of(outcome{req.route, method, status})
+			c.requests.Inc()
+			c.latency.Observe(elapsed.Seconds())
+			if status >= 500 || p != nil { // or broken off
+				m.errors.WithLabelValues(req.route, method, strconv.Itoa(status)).Inc()
 			}
-			m.latency.WithLabelValues(req.route, method).Observe(elapsed.Seconds())
-			log.LogAttrs(r.Context(), slog.LevelInfo, "request",
-				slog.String("request_id", req.id), slog.String("method", r.Method), slog.String("route", req.route),
-				slog.String("path", r.URL.Path), slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes),
-				slog.Duration("duration", elapsed), slog.String("remote", r.RemoteAddr))
+			if h := log.Handler(); h.Enabled(req, slog.LevelInfo) { // log.LogAttrs would look up its caller and the time each time
+				line := slog.NewRecord(start.Add(elapsed), slog.LevelInfo, "request", 0)
+				line.AddAttrs(
+					slog.String("request_id", req.id), slog.String("method", r.Method), slog.String("route", req.route),
+					slog.String("path", r.URL.Path), slog.Int("status", status), slog.Int64("bytes", rec.bytes),
+					slog.Duration("duration", elapsed), slog.String("remote", r.RemoteAddr))
+				h.Handle(req, line) // there is nowhere to report an error to
+			}
 			if p != nil {
 				panic(http.ErrAbortHandler) // a clean end would make a part look like the whole
 			}
 		}()
-		h.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), requestKey{}, req)))
+		h.ServeHTTP(rec, r.WithContext(req))
 	})
 }
 
