@@ -27,6 +27,7 @@ type gateway struct {
 	upstreams []*upstream
 	who       *identity
 	quotes    *cache
+	dexes     *dexes
 	limits    *limits // nil: none
 }
 
@@ -53,7 +54,9 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 		}
 	}
 	g.quotes = newCache(ctx, cfg.Cache, p.Registry)
-	service.Background = append(service.Background, shared.Run, g.quotes.run)
+	service.Background = append(service.Background, shared.Run, g.quotes.run, func(ctx context.Context) error {
+		return g.dexes.run(ctx, g.fetchDexes, p.Log)
+	})
 	if g.jupiter != nil {
 		g.jupiter.budget = newBudget(cfg.Budget, shared, p.Registry)
 		service.Background = append(service.Background, g.jupiter.budget.Run)
@@ -65,7 +68,7 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 }
 
 func newGateway(cfg Config, p *platform.Process, transport http.RoundTripper) (*gateway, error) {
-	g := &gateway{cfg: cfg, log: p.Log, metrics: newMetrics(p.Registry),
+	g := &gateway{cfg: cfg, log: p.Log, metrics: newMetrics(p.Registry), dexes: newDexes(),
 		who: &identity{required: cfg.ClientKeysRequired, trusted: cfg.TrustedProxies}}
 	var errs []error
 	add := func(name, variable, url string, key func() string) *upstream {

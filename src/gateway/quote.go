@@ -23,7 +23,10 @@ func (g *gateway) quote(w http.ResponseWriter, r *http.Request) {
 	}
 	query, err := parseQuery(r)
 	if err == nil {
-		_, err = jupiter.ParseQuoteRequest(query)
+		var q jupiter.QuoteRequest
+		if q, err = jupiter.ParseQuoteRequest(query); err == nil {
+			err = g.dexes.check(q, time.Now())
+		}
 	}
 	if err != nil {
 		jupiter.WriteError(w, err)
