@@ -45,9 +45,8 @@ func TestFailuresAloneAndInPairs(t *testing.T) {
 			chain := &fakeChain{accounts: map[solana.PublicKey]*amm.Account{solana.MustPublicKeyFromBase58(wsol): mintAccount(9)}}
 			u := testUpdater(jup, piped.client(t), interval, wsol)
 			m := newMetrics(prometheus.NewRegistry())
-			known := &decimals{book: u.book, accounts: chain, read: map[string]uint8{}}
 			live := &liveSource{now: u.clock.now, price: "74.98"}
-			u.sources = append(u.sources, live, &pythSource{map[string]feed{wsol: {account: key(1)}}, pyth.Programs, chain, known, m, u.clock.now})
+			u.sources = append(u.sources, live, &pythSource{map[string]feed{wsol: {account: key(1)}}, pyth.Programs, chain, m, u.clock.now})
 			u.rules.policy.MinSources = 2
 
 			skew := time.Duration(0)

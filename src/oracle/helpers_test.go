@@ -140,6 +140,7 @@ func testUpdater(client priceClient, rdb *redis.Client, interval time.Duration, 
 	ru.policy.MinSources = 1
 	u := &updater{tokens: tokens, interval: interval, sources: []source{&jupiterSource{client, &fakeBudget{}, m, clk.now}}, rules: ru, clock: clk,
 		book: newBook(clk, ru.ages), history: newHistory(interval), streams: newStreams(), metrics: m, log: quiet}
+	u.decimals = &decimals{book: u.book, read: map[string]uint8{}}
 	if rdb != nil {
 		u.store = newStore(rdb, "mainnet")
 	}

@@ -59,7 +59,6 @@ type pythSource struct {
 	feeds    map[string]feed
 	programs []solana.PublicKey
 	accounts accountReader
-	decimals *decimals
 	metrics  *metrics
 	now      func() time.Time
 }
@@ -83,15 +82,10 @@ func (s *pythSource) observe(ctx context.Context, mints []string) (map[string]ob
 		}
 		return observed, err
 	}
-	places, err := s.decimals.of(ctx, asked)
 	for i, mint := range asked {
-		o := s.read(s.feeds[mint], accounts[i])
-		if d, ok := places[mint]; ok {
-			o.Decimals = &d
-		}
-		observed[mint] = o
+		observed[mint] = s.read(s.feeds[mint], accounts[i])
 	}
-	return observed, err
+	return observed, nil
 }
 
 // read judges one account.

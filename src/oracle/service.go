@@ -93,6 +93,7 @@ const (
 // sources makes the sources that the configuration lists, in its order.
 func (c UpdateConfig) sources(u *updater, quota budget) ([]source, error) {
 	known := &decimals{book: u.book, read: map[string]uint8{}}
+	u.decimals = known
 	var accounts accountReader
 	if len(c.SolanaRPCURLs) > 0 {
 		endpoints, err := chain.NewEndpoints(c.SolanaRPCURLs, c.SolanaRPCAuth.Value)
@@ -125,7 +126,7 @@ func (c UpdateConfig) sources(u *updater, quota budget) ([]source, error) {
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, &pythSource{feeds, programs, accounts, known, u.metrics, u.clock.now})
+			all = append(all, &pythSource{feeds, programs, accounts, u.metrics, u.clock.now})
 		case "peg":
 			all = append(all, pegSource{u.rules.pegs, u.clock.now})
 		}

@@ -26,6 +26,7 @@ type updater struct {
 	tokens   []string
 	interval time.Duration
 	sources  []source
+	decimals *decimals
 	rules    rules
 	clock    *clock
 	store    *store // nil: no Redis is configured
@@ -172,6 +173,7 @@ func (u *updater) lead(ctx context.Context, fence int64) error {
 		u.metrics.rejected(r)
 		out.records[mint] = r
 	}
+	seen.err = errors.Join(seen.err, u.addDecimals(ctx, out.records))
 	if seen.err != nil {
 		out.problem = seen.err.Error()
 		u.log.Error("price update incomplete; the last good prices stay", "updated", len(out.prices), "tokens", len(u.tokens), "error", seen.err)
@@ -228,6 +230,26 @@ func (u *updater) survey(ctx context.Context, fence int64) survey {
 	defer renewal.Wait()
 	defer lose(nil)
 	return ask(ctx, u.sources, u.tokens, u.clock.now)
+}
+
+// addDecimals completes the records of priced tokens whose decimals no source told: without them there is no entry in Jupiter's shape.
+func (u *updater) addDecimals(ctx context.Context, records map[string]record) error {
+	var mints []string
+	for mint, r := range records {
+		if r.Price != "" && r.Decimals == nil {
+			mints = append(mints, mint)
+		}
+	}
+	places, err := u.decimals.of(ctx, mints)
+	for mint, d := range places {
+		r := records[mint]
+		r.Decimals = &d
+		records[mint] = r
+	}
+	if err != nil {
+		return fmt.Errorf("decimals of %d tokens: %w", len(mints)-len(places), err)
+	}
+	return nil
 }
 
 // once updates if the prices are older than the interval and returns whatever kept them from being complete. While
