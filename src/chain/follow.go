@@ -90,6 +90,7 @@ type pool struct {
 	address solana.PublicKey
 	keys    []solana.PublicKey
 	state   amm.Pool // nil unless quotable
+	source  *source  // of state
 	slot    uint64   // of state, when it was last replaced
 	live    bool     // subscriptions cover every key, and it was read since they do
 
@@ -560,6 +561,7 @@ func (m *Market) refresh(p *pool, slot uint64) {
 		return
 	}
 	p.state, p.slot, p.reason, p.err, p.failures, p.retryAt = state, slot, "", nil, 0, time.Time{}
+	p.source = newSource(p.keys, m.accounts)
 	if old := m.infos[p.index]; old == nil || *old != *state.Info() {
 		if m.shared {
 			m.infos, m.shared = slices.Clone(m.infos), false
@@ -649,7 +651,7 @@ func (m *Market) publish() {
 	if m.generation == 0 || m.clock.Slot == 0 {
 		return
 	}
-	s := &Snapshot{Slot: m.newest(), Clock: m.clock, Pools: make([]amm.Pool, len(m.pools)), Infos: m.infos, Generation: m.generation}
+	s := &Snapshot{Slot: m.newest(), Clock: m.clock, Pools: make([]amm.Pool, len(m.pools)), Infos: m.infos, Generation: m.generation, sources: make([]*source, len(m.pools))}
 	m.shared = true
 	newest := s.Slot
 	for i, p := range m.pools {
@@ -658,7 +660,7 @@ func (m *Market) publish() {
 			continue
 		}
 		s.Slot = min(s.Slot, slot)
-		s.Pools[i] = p.state
+		s.Pools[i], s.sources[i] = p.state, p.source
 	}
 	s.Advanced = time.Now()
 	old := m.snapshot.Load()

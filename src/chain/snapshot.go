@@ -21,6 +21,8 @@ type Snapshot struct {
 	Generation uint64
 	// Advanced is when Slot last grew.
 	Advanced time.Time
+
+	sources []*source // as Pools
 }
 
 // Reasons for which a pool is set aside. They are metric labels.

@@ -14,15 +14,20 @@ import (
 	"jupiter-dex-integration/src/platform"
 )
 
+// ProgramsConfig says which AMM programs are known.
+type ProgramsConfig struct {
+	Network programs.Cluster `env:"NETWORK" envDefault:"mainnet"`
+	// ProgramIDs replaces or adds addresses of AMM programs, as name:address.
+	ProgramIDs map[string]string `env:"AMM_PROGRAM_IDS"`
+}
+
 // ClusterConfig says which Solana to ask, and for which programs.
 type ClusterConfig struct {
-	Network programs.Cluster `env:"NETWORK" envDefault:"mainnet"`
+	ProgramsConfig
 	// RPCURLs are nodes of one cluster; each call goes to the best of them.
 	RPCURLs []string `env:"SOLANA_RPC_URL" envDefault:"http://localhost:8899"`
 	// RPCAuth is the Authorization header of every call.
 	RPCAuth platform.Secret `env:"SOLANA_RPC_AUTH"`
-	// ProgramIDs replaces or adds addresses of AMM programs, as name:address.
-	ProgramIDs map[string]string `env:"AMM_PROGRAM_IDS"`
 }
 
 // Config is the configuration of the service.
@@ -108,7 +113,7 @@ func (c Config) tables() ([]solana.PublicKey, error) {
 	return tables, nil
 }
 
-func (c ClusterConfig) programs() ([]amm.Program, error) {
+func (c ProgramsConfig) programs() ([]amm.Program, error) {
 	ids := map[string]solana.PublicKey{}
 	for name, text := range c.ProgramIDs {
 		id, err := solana.PublicKeyFromBase58(text)

@@ -52,9 +52,13 @@ func (st *state) legCost(lamports uint64, mint solana.PublicKey) uint64 {
 // followFees keeps the price of compute units until ctx ends.
 func (s *service) followFees(ctx context.Context) error {
 	for {
-		if paid, err := s.rpc.RecentPriorityFees(ctx, nil); err != nil {
+		paid, err := s.rpc.RecentPriorityFees(ctx, nil)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
 			s.log.Warn("recent priority fees are unknown; legs are priced by the last ones", "error", err)
-		} else {
+		default:
 			s.unitPrice.Store(autoFee.price(paid, s.feeMultiplier, unitsPerHop))
 		}
 		select {

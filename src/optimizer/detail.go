@@ -1,8 +1,13 @@
 package optimizer
 
 import (
+	"bytes"
+	"cmp"
+	"maps"
 	"math"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,9 +18,11 @@ import (
 
 // detailedQuote is the answer of GET /v1/quote: the quote, and how good it is.
 type detailedQuote struct {
-	Quote    *jupiter.Quote `json:"quote"`
-	Routes   int            `json:"routes"`
-	Accounts int            `json:"accounts"`
+	Quote *jupiter.Quote `json:"quote"`
+	// StateHash names the state of the pools at the quote's contextSlot: the same state gives the same quote.
+	StateHash string `json:"stateHash"`
+	Routes    int    `json:"routes"`
+	Accounts  int    `json:"accounts"`
 	// LegCost is what each leg was reckoned to cost for fees, in units of the output, or for ExactOut of the input.
 	LegCost string `json:"legCost"`
 	// Bound is null where none could be established.
@@ -33,14 +40,22 @@ type qualityBound struct {
 }
 
 func (s *service) serveDetailedQuote(w http.ResponseWriter, r *http.Request) {
-	start := time.Now()
-	q, err := s.quote(r.URL.Query())
+	answer, err := s.detailedQuote(r.URL.Query())
 	if err != nil {
 		s.writeError(w, r, err)
 		return
 	}
+	jupiter.WriteJSON(w, http.StatusOK, answer)
+}
+
+func (s *service) detailedQuote(query url.Values) (*detailedQuote, error) {
+	start := time.Now()
+	q, err := s.quote(query, false)
+	if err != nil {
+		return nil, err
+	}
 	q.answer.TimeTaken = time.Since(start).Seconds()
-	answer := detailedQuote{Quote: q.answer, Routes: q.plan.Routes, Accounts: q.plan.Accounts, LegCost: strconv.FormatUint(q.request.LegCost, 10)}
+	answer := &detailedQuote{Quote: q.answer, StateHash: q.state.hash(), Routes: q.plan.Routes, Accounts: q.plan.Accounts, LegCost: strconv.FormatUint(q.request.LegCost, 10)}
 	start = time.Now()
 	if bound, err := q.state.graph.Bound(q.request, q.plan); err == nil {
 		b := &qualityBound{Side: "output", Amount: strconv.FormatFloat(math.Floor(bound), 'f', 0, 64), GapBps: (1 - float64(q.plan.Out)/bound) * bps}
@@ -53,7 +68,39 @@ func (s *service) serveDetailedQuote(w http.ResponseWriter, r *http.Request) {
 			s.metrics.gap.Observe(b.GapBps)
 		}
 	}
-	jupiter.WriteJSON(w, http.StatusOK, answer)
+	return answer, nil
+}
+
+// token is one mint in GET /v1/tokens.
+type token struct {
+	Mint     solana.PublicKey `json:"mint"`
+	Decimals uint8            `json:"decimals"`
+	// Pools is how many pools that can be quoted now trade it.
+	Pools int `json:"pools"`
+}
+
+func (s *service) serveTokens(w http.ResponseWriter, r *http.Request) {
+	st, err := s.current()
+	if err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	byMint := map[solana.PublicKey]*token{}
+	for _, pool := range st.Pools {
+		if pool == nil {
+			continue
+		}
+		info := pool.Info()
+		for side, mint := range info.Mints {
+			if byMint[mint] == nil {
+				byMint[mint] = &token{Mint: mint, Decimals: info.Decimals[side]}
+			}
+			byMint[mint].Pools++
+		}
+	}
+	jupiter.WriteJSON(w, http.StatusOK, slices.SortedFunc(maps.Values(byMint), func(a, b *token) int {
+		return cmp.Or(cmp.Compare(b.Pools, a.Pools), bytes.Compare(a.Mint[:], b.Mint[:]))
+	}))
 }
 
 // poolStatus is one configured pool in GET /v1/pools.

@@ -34,7 +34,7 @@ const codeThreshold = "CANNOT_COMPUTE_OTHER_AMOUNT_THRESHOLD"
 
 func (s *service) serveQuote(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	q, err := s.quote(r.URL.Query())
+	q, err := s.quote(r.URL.Query(), true)
 	s.metrics.observe(time.Since(start), q, err)
 	if err != nil {
 		s.writeError(w, r, err)
@@ -59,7 +59,8 @@ func (s *service) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	jupiter.WriteError(w, err)
 }
 
-func (s *service) quote(query url.Values) (*quoted, error) {
+// quote answers a query. One in haste uses the path cache and has a deadline; any other depends on nothing but the state.
+func (s *service) quote(query url.Values, haste bool) (*quoted, error) {
 	req, err := jupiter.ParseQuoteRequest(query)
 	if err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func (s *service) quote(query url.Values) (*quoted, error) {
 		return nil, err
 	}
 	q := &quoted{state: st}
-	if q.request, q.plan, err = s.plan(st, req); err != nil {
+	if q.request, q.plan, err = s.plan(st, req, haste); err != nil {
 		return nil, err
 	}
 	if q.answer, err = s.answer(st, req, q.plan, inBps); err != nil {
@@ -84,7 +85,7 @@ func (s *service) quote(query url.Values) (*quoted, error) {
 }
 
 // plan routes a request. What it asks of the pools includes the platform fee, which is taken from what they give.
-func (s *service) plan(st *state, req jupiter.QuoteRequest) (routing.Request, routing.Plan, error) {
+func (s *service) plan(st *state, req jupiter.QuoteRequest, haste bool) (routing.Request, routing.Plan, error) {
 	rr := routing.Request{Input: req.InputMint, Output: req.OutputMint, Amount: req.Amount, ExactOut: req.ExactOut, Dexes: req.Dexes, ExcludeDexes: req.ExcludeDexes}
 	if req.ExactOut {
 		gross, ok := grossOf(req.Amount, req.PlatformFeeBps)
@@ -101,19 +102,23 @@ func (s *service) plan(st *state, req jupiter.QuoteRequest) (routing.Request, ro
 	if req.RestrictIntermediateTokens {
 		rr.Intermediates = st.graph.Hubs(restrictedIntermediates)
 	}
-	lim := routing.Limits{MaxRoutes: s.maxRoutes, MaxHops: maxHops, MaxAccounts: int(min(req.MaxAccounts, maxAccounts)), Deadline: time.Now().Add(searchTime),
+	lim := routing.Limits{MaxRoutes: s.maxRoutes, MaxHops: maxHops, MaxAccounts: int(min(req.MaxAccounts, maxAccounts)),
 		Fits: func(p *routing.Plan) bool { return s.fits(req, p) }}
 	if req.OnlyDirectRoutes {
 		lim.MaxHops = 1
 	}
+	if haste {
+		lim.Deadline = time.Now().Add(searchTime)
+	}
 	key := keyOf(rr, lim)
-	if s.paths != nil {
+	cached := haste && s.paths != nil
+	if cached {
 		var hit bool
 		rr.Hints, hit = s.paths.get(key)
 		s.metrics.lookedUp(hit)
 	}
 	plan, err := st.graph.Plan(rr, lim)
-	if err == nil && s.paths != nil {
+	if err == nil && cached {
 		s.paths.put(key, plan.Paths)
 	}
 	if unknown, ok := errors.AsType[*routing.UnknownMintError](err); ok {

@@ -83,8 +83,9 @@ type service struct {
 	metrics       *metrics
 	log           *slog.Logger
 
-	state  atomic.Pointer[state]
-	tables atomic.Pointer[map[solana.PublicKey]solana.PublicKeySlice]
+	state   atomic.Pointer[state]
+	dumping sync.Mutex
+	tables  atomic.Pointer[map[solana.PublicKey]solana.PublicKeySlice]
 }
 
 // state is a snapshot with the graph over it.
@@ -101,6 +102,8 @@ func (s *service) handler() http.Handler {
 	mux.Handle("POST /swap", platform.Route("swap", http.HandlerFunc(s.serveSwap)))
 	mux.Handle("POST /swap-instructions", platform.Route("swap-instructions", http.HandlerFunc(s.serveSwapInstructions)))
 	mux.Handle("GET /v1/quote", platform.Route("v1-quote", http.HandlerFunc(s.serveDetailedQuote)))
+	mux.Handle("GET /v1/state", platform.Route("v1-state", http.HandlerFunc(s.serveState)))
+	mux.Handle("GET /v1/tokens", platform.Route("v1-tokens", http.HandlerFunc(s.serveTokens)))
 	mux.Handle("GET /v1/pools", platform.Route("v1-pools", http.HandlerFunc(s.servePools)))
 	mux.Handle("GET /program-id-to-label", platform.Route("program-id-to-label", http.HandlerFunc(s.serveLabels)))
 	mux.Handle("/", platform.Route("not-found", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
