@@ -57,11 +57,13 @@ func TestUnknownDEXLabelsAreRefusedOnceTheListIsKnown(t *testing.T) {
 
 func TestAListOfDEXesThatIsOldRefusesNothingAndIsFetchedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, fetched, fail := newDexes(), 0, true
+		d := newDexes()
+		var fetched atomic.Int64
+		var works atomic.Bool
 		ctx, cancel := context.WithCancel(t.Context())
 		go d.run(ctx, func(context.Context) (map[string]bool, error) {
-			fetched++
-			if fail {
+			fetched.Add(1)
+			if !works.Load() {
 				return nil, errors.New("down")
 			}
 			return map[string]bool{"Old": true}, nil
@@ -71,15 +73,15 @@ func TestAListOfDEXesThatIsOldRefusesNothingAndIsFetchedAgain(t *testing.T) {
 			synctest.Wait()
 			return err
 		}
-		expect := func(when string, refused bool, err error, calls int) {
+		expect := func(when string, refused bool, err error, calls int64) {
 			t.Helper()
-			if (err != nil) != refused || fetched != calls {
-				t.Errorf("%s: refused %v (%v), fetched %d times, want %v and %d", when, err != nil, err, fetched, refused, calls)
+			if (err != nil) != refused || fetched.Load() != calls {
+				t.Errorf("%s: refused %v (%v), fetched %d times, want %v and %d", when, err != nil, err, fetched.Load(), refused, calls)
 			}
 		}
 		expect("no list", false, ask("New"), 1)
 		expect("soon after a failure", false, ask("New"), 1)
-		fail = false
+		works.Store(true)
 		time.Sleep(dexesPause)
 		synctest.Wait()
 		expect("the list that was wanted before the pause", true, ask("New"), 2)
