@@ -8,6 +8,7 @@ import (
 	"github.com/gagliardetto/solana-go"
 
 	"jupiter-dex-integration/src/amm"
+	"jupiter-dex-integration/src/amm/dammv2"
 	"jupiter-dex-integration/src/amm/pumpswap"
 	"jupiter-dex-integration/src/amm/raydiumamm"
 	"jupiter-dex-integration/src/amm/raydiumclmm"
@@ -53,6 +54,10 @@ var deployments = []deployment{
 	}},
 	{"orca-whirlpool-immutable", whirlpool.New, map[Cluster]string{ // the same source, which nobody can upgrade
 		Mainnet: "iwhrLHdsgrvmnwU8GF2FSmyabSMjfHwFGJAX2ufJ3ZN",
+	}},
+	{"meteora-damm-v2", dammv2.New, map[Cluster]string{
+		Mainnet: "cpamdpZCGKUy5JxQXB4dcpGPiikHawvSWAd6mEn1sGG",
+		Devnet:  "cpamdpZCGKUy5JxQXB4dcpGPiikHawvSWAd6mEn1sGG",
 	}},
 	{"orca-token-swap", tokenswap.New, map[Cluster]string{
 		Mainnet: "9W959DqEETiGZocYWCQPaJ6sBmUzgfxXfqGeTEdp3aQP",
