@@ -29,8 +29,11 @@ const (
 	bps        = 10000
 )
 
-// codeThreshold is Jupiter's code for a slippage that leads beyond 64 bits.
-const codeThreshold = "CANNOT_COMPUTE_OTHER_AMOUNT_THRESHOLD"
+// Jupiter's codes for a slippage that leads beyond 64 bits, and for more than the pools can swap.
+const (
+	codeThreshold = "CANNOT_COMPUTE_OTHER_AMOUNT_THRESHOLD"
+	codeTooLarge  = "ROUTE_PLAN_DOES_NOT_CONSUME_ALL_THE_AMOUNT"
+)
 
 func (s *service) serveQuote(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
@@ -125,9 +128,32 @@ func (s *service) plan(st *state, req jupiter.QuoteRequest, haste bool) (routing
 		return rr, plan, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeTokenNotTradable, "The token %s is not tradable: no pool known here trades it", unknown.Mint)
 	}
 	if errors.Is(err, routing.ErrNoRoute) {
-		return rr, plan, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeNoRoutesFound, "No routes found: no pools can fill this amount within the limits and filters of the request")
+		return rr, plan, noRoute(st, rr, lim)
 	}
 	return rr, plan, err
+}
+
+// noRoute says why a request has no route: other amounts of it have one, or none has. Jupiter has one code for the latter and for dust.
+func noRoute(st *state, req routing.Request, lim routing.Limits) error {
+	const step = 1000
+	req.Hints, lim.MaxRoutes, lim.Deadline = nil, 1, time.Time{}
+	routable := func(amount uint64) bool {
+		req.Amount = amount
+		_, err := st.graph.Plan(req, lim)
+		return err == nil
+	}
+	amount := req.Amount
+	for less := amount / step; less > 0; less /= step {
+		if routable(less) {
+			return jupiter.Errorf(http.StatusBadRequest, codeTooLarge, "The amount is larger than the pools can swap: %d has a route, %d has none", less, amount)
+		}
+	}
+	for more := amount; more <= math.MaxUint64/step; {
+		if more *= step; routable(more) {
+			return jupiter.Errorf(http.StatusBadRequest, jupiter.CodeNoRoutesFound, "No routes found: the amount %d is too small to swap, %d is not", amount, more)
+		}
+	}
+	return jupiter.Errorf(http.StatusBadRequest, jupiter.CodeNoRoutesFound, "No routes found: within the limits and filters of the request, no pools that can be quoted now lead from the input to the output")
 }
 
 func (s *service) answer(st *state, req jupiter.QuoteRequest, plan routing.Plan, inBps bool) (*jupiter.Quote, error) {

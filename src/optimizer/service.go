@@ -23,6 +23,8 @@ const (
 	staleAfter = 30 * time.Second
 	// degradedLag is the slot lag from which readiness says that the RPC lags: about 10 s.
 	degradedLag = 25
+	// codeStateTooOld is the code of answers while the market stands still.
+	codeStateTooOld = "STATE_TOO_OLD"
 )
 
 // Serve runs the service until ctx ends.
@@ -147,7 +149,7 @@ func (s *service) current() (*state, error) {
 		return nil, jupiter.Errorf(http.StatusServiceUnavailable, jupiter.CodeStateNotReady, "no pools are loaded yet: try again in some seconds")
 	}
 	if age := time.Since(snapshot.Advanced); age > staleAfter {
-		return nil, jupiter.Errorf(http.StatusServiceUnavailable, jupiter.CodeStateNotReady,
+		return nil, jupiter.Errorf(http.StatusServiceUnavailable, codeStateTooOld,
 			"the pools' state is of slot %d and has not advanced for %v: the Solana RPC does not answer or stands still", snapshot.Slot, age.Round(time.Second))
 	}
 	old := s.state.Load()

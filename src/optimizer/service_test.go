@@ -261,21 +261,24 @@ func TestErrorsHaveStableCodes(t *testing.T) {
 	for name, tc := range map[string]struct {
 		query, code string
 		status      int
+		says        string
 	}{
-		"unknown mint":     {"outputMint=" + cpmmID.String() + "&amount=1000", jupiter.CodeTokenNotTradable, 400},
-		"unknown dex":      {"outputMint=" + usdc + "&amount=1000&dexes=Nowhere", jupiter.CodeNoRoutesFound, 400},
-		"dust":             {"outputMint=" + usdc + "&amount=1", jupiter.CodeNoRoutesFound, 400},
-		"too few accounts": {"outputMint=" + usdc + "&amount=100000000&maxAccounts=3", jupiter.CodeNoRoutesFound, 400},
-		"more than exists": {"outputMint=" + usdc + "&amount=18446744073709551615&swapMode=ExactOut", jupiter.CodeNoRoutesFound, 400},
-		"zero":             {"outputMint=" + usdc + "&amount=0", jupiter.CodeInvalidRequest, 400},
-		"the same mint":    {"outputMint=" + wsol + "&amount=5", jupiter.CodeCircularArbitrage, 400},
-		"version":          {"outputMint=" + usdc + "&amount=5000000&instructionVersion=V9", jupiter.CodeInvalidRequest, 400},
-		"all is fee":       {"outputMint=" + usdc + "&amount=5000000&platformFeeBps=10000", jupiter.CodeInvalidRequest, 400},
+		"unknown mint":     {"outputMint=" + cpmmID.String() + "&amount=1000", jupiter.CodeTokenNotTradable, 400, "no pool known here trades it"},
+		"unknown dex":      {"outputMint=" + usdc + "&amount=1000&dexes=Nowhere", jupiter.CodeNoRoutesFound, 400, "filters"},
+		"dust":             {"outputMint=" + usdc + "&amount=1", jupiter.CodeNoRoutesFound, 400, "the amount 1 is too small"},
+		"too few accounts": {"outputMint=" + usdc + "&amount=100000000&maxAccounts=3", jupiter.CodeNoRoutesFound, 400, "limits"},
+		"more than exists": {"outputMint=" + usdc + "&amount=18446744073709551615&swapMode=ExactOut", codeTooLarge, 400, "larger than the pools can swap"},
+		"beyond 64 bits":   {"outputMint=" + usdc + "&amount=18446744073709551616", jupiter.CodeInvalidRequest, 400, "amount"},
+		"overflow":         {"outputMint=" + usdc + "&amount=18446744073709551615", codeTooLarge, 400, "larger than the pools can swap"},
+		"zero":             {"outputMint=" + usdc + "&amount=0", jupiter.CodeInvalidRequest, 400, "amount"},
+		"the same mint":    {"outputMint=" + wsol + "&amount=5", jupiter.CodeCircularArbitrage, 400, "same"},
+		"version":          {"outputMint=" + usdc + "&amount=5000000&instructionVersion=V9", jupiter.CodeInvalidRequest, 400, "instructionVersion"},
+		"all is fee":       {"outputMint=" + usdc + "&amount=5000000&platformFeeBps=10000", jupiter.CodeInvalidRequest, 400, "platform fee"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, body := get(t, base+"/quote?inputMint="+wsol+"&"+tc.query)
 			e := jupiter.DecodeError(status, body)
-			if status != tc.status || e.Code != tc.code || e.Message == "" {
+			if status != tc.status || e.Code != tc.code || !strings.Contains(e.Message, tc.says) {
 				t.Errorf("%d %s", status, body)
 			}
 		})
@@ -325,7 +328,7 @@ func TestStateThatIsTooOldIsRefused(t *testing.T) {
 	s := &service{market: still{&chain.Snapshot{Slot: 7, Advanced: time.Now().Add(-time.Minute)}}, metrics: newMetrics(prometheus.NewRegistry()), log: quiet}
 	w := httptest.NewRecorder()
 	s.handler().ServeHTTP(w, httptest.NewRequest("GET", "/quote?inputMint="+wsol+"&outputMint="+usdc+"&amount=100", nil))
-	if e := jupiter.DecodeError(w.Code, w.Body.Bytes()); w.Code != 503 || e.Code != jupiter.CodeStateNotReady || !strings.Contains(e.Message, "slot 7") {
+	if e := jupiter.DecodeError(w.Code, w.Body.Bytes()); w.Code != 503 || e.Code != codeStateTooOld || !strings.Contains(e.Message, "slot 7") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
