@@ -87,6 +87,8 @@ func TestPrintShowsEveryValueButNoSecret(t *testing.T) {
 METRICS_ADDRESS=:9090
 SHUTDOWN_DELAY=0s
 DRAIN_TIMEOUT=25s
+TLS_CERT=
+TLS_KEY=
 COUNT=3
 PAUSE=1s
 TOKENS=a,b
@@ -100,7 +102,7 @@ ON=false
 }
 
 func TestNamesListsVariablesAndSecretFiles(t *testing.T) {
-	want := []string{"LISTEN_ADDRESS", "METRICS_ADDRESS", "SHUTDOWN_DELAY", "DRAIN_TIMEOUT", "COUNT", "PAUSE", "TOKENS", "URL", "KEY", "KEY_FILE", "ON"}
+	want := []string{"LISTEN_ADDRESS", "METRICS_ADDRESS", "SHUTDOWN_DELAY", "DRAIN_TIMEOUT", "TLS_CERT", "TLS_CERT_FILE", "TLS_KEY", "TLS_KEY_FILE", "COUNT", "PAUSE", "TOKENS", "URL", "KEY", "KEY_FILE", "ON"}
 	if diff := cmp.Diff(want, Names(&testConfig{})); diff != "" {
 		t.Error(diff)
 	}

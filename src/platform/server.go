@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,10 @@ type ServerConfig struct {
 	ShutdownDelay time.Duration `env:"SHUTDOWN_DELAY" envDefault:"0s"`
 	// DrainTimeout bounds the wait for requests in flight.
 	DrainTimeout time.Duration `env:"DRAIN_TIMEOUT" envDefault:"25s"`
+	// TLSCert and TLSKey, in PEM, make the API speak TLS alone, probes included; given as files they may be renewed at any
+	// time. Metrics stay in the clear.
+	TLSCert Secret `env:"TLS_CERT"`
+	TLSKey  Secret `env:"TLS_KEY"`
 }
 
 // Service is what a process serves.
@@ -36,11 +41,19 @@ type Service struct {
 // Serve runs s until ctx ends, then drains: not ready, ShutdownDelay, no new connections, DrainTimeout for requests in
 // flight, background work stopped. It returns nil after a clean drain.
 func (p *Process) Serve(ctx context.Context, cfg ServerConfig, s Service) error {
+	secure, err := newTLSConfig(cfg.TLSCert, cfg.TLSKey, p.Log)
+	if err != nil {
+		return err
+	}
 	api, err := p.Listen(cfg.ListenAddress)
 	if err != nil {
 		return fmt.Errorf("LISTEN_ADDRESS: %w", err)
 	}
 	defer api.Close()
+	apiListener := api
+	if secure != nil {
+		apiListener = tls.NewListener(api, secure)
+	}
 	metrics, err := p.Listen(cfg.MetricsAddress)
 	if err != nil {
 		return fmt.Errorf("METRICS_ADDRESS: %w", err)
@@ -75,7 +88,7 @@ func (p *Process) Serve(ctx context.Context, cfg ServerConfig, s Service) error 
 		})
 	}
 	apiServer, metricsServer := p.httpServer(root), p.httpServer(metricsMux)
-	for server, listener := range map[*http.Server]net.Listener{apiServer: api, metricsServer: metrics} {
+	for server, listener := range map[*http.Server]net.Listener{apiServer: apiListener, metricsServer: metrics} {
 		wg.Go(func() {
 			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 				failed <- err
@@ -119,6 +132,7 @@ var errUnexpected = errors.New("it should run as long as the process")
 func (p *Process) httpServer(h http.Handler) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler:           h,
