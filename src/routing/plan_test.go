@@ -2,6 +2,7 @@ package routing
 
 import (
 	"errors"
+	"flag"
 	"testing"
 	"time"
 
@@ -152,23 +153,51 @@ func TestSplitIsSoundAndNeverBelowTheBestSinglePath(t *testing.T) {
 	}
 }
 
-func TestExactOutInputBuysTheOutput(t *testing.T) {
-	for seed := range uint64(100) {
+var exactOutRequests = flag.Uint64("exactout.requests", 500, "random requests of TestExactOutStatesTheLeastInput")
+
+// Along the plan's own legs: each, given the stated input, makes at least what the plan counts on, and given one unit less does not.
+func TestExactOutStatesTheLeastInput(t *testing.T) {
+	var plans, splits, legs int
+	for seed := range *exactOutRequests {
 		r := newRand(t, seed)
 		g := newGraph(randomMarket(r, 10, 40))
-		req := Request{Input: mint(1), Output: mint(5), Amount: uint64(1) << r.IntN(40), ExactOut: true}
+		req := Request{Input: mint(r.IntN(10)), Output: mint(r.IntN(10)), Amount: 1 + r.Uint64N(1<<(1+r.IntN(40))), ExactOut: true}
 		p, err := g.Plan(req, testLimits)
 		if err != nil {
+			if !errors.Is(err, ErrNoRoute) && !errors.As(err, new(*UnknownMintError)) {
+				t.Fatal(err)
+			}
 			continue
 		}
-		// Spend the stated inputs leg by leg as exact-in swaps.
+		plans++
+		legs += len(p.Legs)
+		if p.Routes > 1 {
+			splits++
+		}
+		have := map[solana.PublicKey]uint64{req.Input: p.In}
 		for _, l := range p.Legs {
+			if have[l.Input] < l.Quote.In {
+				t.Errorf("seed %d: a leg takes %d, only %d are there", seed, l.Quote.In, have[l.Input])
+			}
+			have[l.Input] -= l.Quote.In
 			q, err := l.Pool.Quote(testClock, amm.Request{AToB: l.Quote.AToB, Amount: l.Quote.In})
 			if err != nil || q.Out < l.Quote.Out {
 				t.Errorf("seed %d: %d buys %d, %v; the leg needs %d", seed, l.Quote.In, q.Out, err, l.Quote.Out)
 			}
+			have[l.Output] += q.Out
+			less, err := l.Pool.Quote(testClock, amm.Request{AToB: l.Quote.AToB, Amount: l.Quote.In - 1})
+			if err == nil && less.Out >= l.Quote.Amount {
+				t.Errorf("seed %d: %d, one less than stated, buys %d of %d", seed, l.Quote.In-1, less.Out, l.Quote.Amount)
+			}
+		}
+		if have[req.Output] < req.Amount {
+			t.Errorf("seed %d: %d arrive of %d", seed, have[req.Output], req.Amount)
 		}
 	}
+	if uint64(plans) < *exactOutRequests/4 || splits == 0 {
+		t.Errorf("only %d plans and %d splits", plans, splits)
+	}
+	t.Logf("%d requests: %d plans, %d of them split, %d legs", *exactOutRequests, plans, splits, legs)
 }
 
 func TestTwoEqualPoolsShareATrade(t *testing.T) {
