@@ -3,12 +3,20 @@
 //   {"pool": key, "accounts": {...}, "clock": {...}, "swaps": [...]} -> {"quotes": [{"in", "out", "fee"} or {"error"}, ...]}
 // Usage: node quote.mjs whirlpool
 import readline from "node:readline";
+import vm from "node:vm";
 
 console.log = console.info = console.warn = console.error; // the SDKs must not write between the answers
 
 // A module has prices(indexes) where its AMM has ticks or bins, and open(market), which gives a function that quotes one swap of that market and
 // throws where the SDK refuses.
 const sdk = await import(`./${process.argv[2]}.mjs`);
+
+// within ends a call that takes as long as only an endless loop does.
+const call = new vm.Script("bounded()");
+function within(milliseconds, bounded) {
+  globalThis.bounded = bounded;
+  return call.runInThisContext({ timeout: milliseconds });
+}
 
 function answer(question) {
   if (question.prices) {
@@ -19,7 +27,7 @@ function answer(question) {
   return {
     quotes: question.swaps.map(({ aToB, exactOut, amount }) => {
       try {
-        return quote(aToB, exactOut, BigInt(amount));
+        return within(2000, () => quote(aToB, exactOut, BigInt(amount)));
       } catch (error) {
         return { error: `${error?.message ?? error}` };
       }

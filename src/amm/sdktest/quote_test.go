@@ -44,6 +44,8 @@ type answer struct {
 	Out   uint64  `json:"out,string"`
 	Fee   *uint64 `json:"fee,string"`
 	Error string  `json:"error"`
+	// AtLimit says that the price reached the end of its range, so that the amount may be filled in part.
+	AtLimit bool `json:"atLimit"`
 }
 
 func (a answer) equals(o outcome) bool {
@@ -57,12 +59,16 @@ func (a answer) String() string {
 	if a.Error != "" {
 		return a.Error
 	}
-	return fmt.Sprintf("%d for %d", a.Out, a.In)
+	if a.Fee == nil {
+		return fmt.Sprintf("%d for %d", a.Out, a.In)
+	}
+	return fmt.Sprintf("%d for %d (fee %d)", a.Out, a.In, *a.Fee)
 }
 
 var judges = map[string]judge{
 	"Orca Whirlpool": {"whirlpool", 250, func(d dice, price prices) market { return d.whirlpool(whirlpool2026, true, price) }, whirlpoolDeviation},
 	"Raydium CPMM":   {"raydium-cpmm", 1000, func(d dice, _ prices) market { return d.raydiumCPMM(raydiumCPMM) }, raydiumCPMMDeviation},
+	"Raydium CLMM":   {"raydium-clmm", 300, func(d dice, price prices) market { return d.raydiumCLMM(raydiumCLMM, true, price) }, raydiumCLMMDeviation},
 }
 
 func TestQuotesEqualTheOfficialSDKs(t *testing.T) {

@@ -1,6 +1,8 @@
 package sdktest
 
 import (
+	"encoding/binary"
+	"math"
 	"testing"
 
 	"github.com/gagliardetto/solana-go"
@@ -49,7 +51,10 @@ func (d dice) raydiumCPMM(id solana.PublicKey) market {
 	history.u8(8, 1)
 	history.key(11, pool)
 
-	m := market{raydiumcpmm.New(id), pool, amm.Accounts{pool: state.owned(id), config: rates.owned(id), observation: history.owned(id)}}
+	m := market{
+		program: raydiumcpmm.New(id), pool: pool,
+		accounts: amm.Accounts{pool: state.owned(id), config: rates.owned(id), observation: history.owned(id)},
+	}
 	d.tokens(m.accounts, mints, vaults, authority, balances)
 	for i, mint := range mints {
 		state.key(232+32*i, m.accounts[mint].Owner)
@@ -59,8 +64,14 @@ func (d dice) raydiumCPMM(id solana.PublicKey) market {
 }
 
 // raydiumCPMMDeviation: the SDK rounds up trade fee and creator fee each, where the program rounds up their sum, and it does not know what the program
-// refuses: pools whose two rates are zero, as it divides by their sum, and an inverse transfer fee that does not reproduce itself.
+// refuses: an output of zero, pools whose two rates are zero, as it divides by their sum, an inverse transfer fee that does not reproduce itself, and
+// more than the input vault can hold.
 func raydiumCPMMDeviation(t testing.TB, m market, pool amm.Pool, ours outcome, theirs answer) string {
+	vault := pool.Info().Vaults[0]
+	if !ours.AToB {
+		vault = pool.Info().Vaults[1]
+	}
+	balance := binary.LittleEndian.Uint64(m.accounts[vault].Data[64:])
 	switch {
 	case theirs.Error != "":
 	case ours.err == amm.ErrZeroOutput && theirs.Out == 0:
@@ -69,6 +80,8 @@ func raydiumCPMMDeviation(t testing.TB, m market, pool amm.Pool, ours outcome, t
 		return "no fee to split"
 	case ours.err == amm.ErrTransferFee:
 		return "transfer fee without inverse"
+	case ours.err == amm.ErrOverflow && theirs.In > math.MaxUint64-balance:
+		return "full vault"
 	case !ours.ExactOut && ours.err == nil && *theirs.Fee == ours.FeeIn+1 && theirs.Out <= ours.Out:
 		return "two fees rounded up"
 	}

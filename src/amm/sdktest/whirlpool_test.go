@@ -31,12 +31,12 @@ type ladder struct {
 type rung struct{ net, gross *big.Int }
 
 // ladder draws positions within some arrays of arrayTicks on either side of the pool's tick. The price is within the tick, at its start, or, as
-// a falling price leaves it, at the start of the tick above.
-func (d dice) ladder(spacing, arrayTicks int32, price prices) ladder {
+// a falling price leaves it, at the start of the tick above. The tick is at most highest.
+func (d dice) ladder(spacing, arrayTicks, highest int32, price prices) ladder {
 	l := ladder{spacing: spacing, ticks: map[int32]*rung{}}
 	l.tick = d.between(-60_000, 60_000)
 	if d.chance(0.3) {
-		l.tick = d.between(minTick+1, maxTick-1)
+		l.tick = d.between(minTick+1, highest)
 	}
 	bits := pick(d, 20, 40, 55, 64, 90)
 	type position struct {
@@ -72,7 +72,7 @@ func (d dice) ladder(spacing, arrayTicks int32, price prices) ladder {
 		}
 	}
 	if initialised := slices.Sorted(maps.Keys(l.ticks)); len(initialised) > 0 && d.chance(0.2) {
-		l.tick = min(max(pick(d, initialised...), minTick+1), maxTick-1)
+		l.tick = min(max(pick(d, initialised...), minTick+1), highest)
 	}
 	bounds := price(l.tick, l.tick+1)
 	switch d.IntN(5) {
@@ -123,7 +123,7 @@ var (
 func (d dice) whirlpool(id solana.PublicKey, modern bool, price prices) market {
 	spacing := pick[uint16](d, 1, 2, 4, 8, 16, 64, 96, 128, 256, 32896)
 	adaptive := modern && spacing < 32768 && d.chance(0.4)
-	l := d.ladder(int32(spacing), whirlpoolTicks, price)
+	l := d.ladder(int32(spacing), whirlpoolTicks, maxTick-1, price)
 
 	tier := spacing
 	if adaptive {
@@ -146,7 +146,7 @@ func (d dice) whirlpool(id solana.PublicKey, modern bool, price prices) market {
 		state.key(at, mints[i])
 		state.key(at+32, vaults[i])
 	}
-	m := market{whirlpool.New(id), pool, amm.Accounts{pool: state.owned(id)}}
+	m := market{program: whirlpool.New(id), pool: pool, accounts: amm.Accounts{pool: state.owned(id)}}
 	d.tokens(m.accounts, mints, vaults, pool, [2]uint64{1 << 62, 1 << 62})
 
 	sparse := d.chance(0.5)
