@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	promql "github.com/prometheus/prometheus/promql/parser"
 	corev1 "k8s.io/api/core/v1"
@@ -139,7 +140,7 @@ func metricNames(text string) ([]string, error) {
 	promql.Inspect(parsed, func(node promql.Node, _ []promql.Node) error {
 		if selector, ok := node.(*promql.VectorSelector); ok {
 			for _, matcher := range selector.LabelMatchers {
-				if matcher.Name == labels.MetricName && matcher.Type == labels.MatchEqual {
+				if matcher.Name == model.MetricNameLabel && matcher.Type == labels.MatchEqual {
 					names = append(names, matcher.Value)
 				}
 			}

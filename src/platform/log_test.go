@@ -26,7 +26,6 @@ func TestLogWriterKeepsLinesWholeAndInOrder(t *testing.T) {
 // stuck is a log that nobody reads until it is released.
 type stuck struct {
 	release chan struct{}
-	mu      sync.Mutex
 	out     bytes.Buffer
 }
 
