@@ -9,6 +9,7 @@ import (
 
 	"jupiter-dex-integration/src/amm"
 	"jupiter-dex-integration/src/amm/dammv2"
+	"jupiter-dex-integration/src/amm/dlmm"
 	"jupiter-dex-integration/src/amm/pumpswap"
 	"jupiter-dex-integration/src/amm/raydiumamm"
 	"jupiter-dex-integration/src/amm/raydiumclmm"
@@ -54,6 +55,10 @@ var deployments = []deployment{
 	}},
 	{"orca-whirlpool-immutable", whirlpool.New, map[Cluster]string{ // the same source, which nobody can upgrade
 		Mainnet: "iwhrLHdsgrvmnwU8GF2FSmyabSMjfHwFGJAX2ufJ3ZN",
+	}},
+	{"meteora-dlmm", dlmm.New, map[Cluster]string{
+		Mainnet: "LBUZKhRxPF3XUpBCjp4YzTKgLccjZhTSDM9YuVaPwxo",
+		Devnet:  "LBUZKhRxPF3XUpBCjp4YzTKgLccjZhTSDM9YuVaPwxo",
 	}},
 	{"meteora-damm-v2", dammv2.New, map[Cluster]string{
 		Mainnet: "cpamdpZCGKUy5JxQXB4dcpGPiikHawvSWAd6mEn1sGG",
