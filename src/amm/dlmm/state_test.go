@@ -31,21 +31,21 @@ type content struct {
 
 // state is a pair in the words of its users, from which the accounts are written.
 type state struct {
-	step, factor         uint16
-	active               int32
-	minID, maxID         int32
-	bins                 map[int32]content
-	parameters           parameters
-	function, mode       uint8
-	pairType, status     uint8
-	activationType       uint8
-	activation           uint64
-	rewards              int
-	mints                [2]*amm.Account
-	reserves             [2]uint64
-	extended             bool
-	absent               map[int32]bool // arrays that are marked but do not exist
-	transferFee, noPrice bool
+	step, factor     uint16
+	active           int32
+	minID, maxID     int32
+	bins             map[int32]content
+	parameters       parameters
+	function, mode   uint8
+	pairType, status uint8
+	activationType   uint8
+	activation       uint64
+	rewards          int
+	mints            [2]*amm.Account
+	reserves         [2]uint64
+	extended         bool
+	absent           map[int32]bool // arrays that are marked but do not exist
+	noPrice          bool
 }
 
 // spread has bins around bin 30: X from there upwards, Y downwards. Its base fee is factor 10000 times the step times 10: 0.2% for a step of 20.
