@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gagliardetto/solana-go"
 
@@ -151,22 +152,21 @@ func (d dice) mint(classic bool) *amm.Account {
 	if classic {
 		return data.owned(solana.TokenProgramID)
 	}
-	if d.chance(0.1) {
-		return data.owned(solana.Token2022ProgramID)
-	}
-	data = append(data, make(image, accountLen-mintLen)...)
-	data = append(data, 1) // a mint
+	var extensions image
 	if d.chance(0.3) {
-		data = extension(data, metadataPointer, make(image, 64))
+		extensions = extension(extensions, metadataPointer, make(image, 64))
 	}
-	if d.chance(0.85) {
+	if d.chance(0.8) {
 		config := make(image, 108)
 		for i, at := range []int{72, 90} {
 			config.u64(at, pick(d, 0, now.Epoch-1, now.Epoch, now.Epoch+1)*uint64(i))
 			config.u64(at+8, pick(d, 0, 1, 5000, 1_000_000_000, d.upTo(62), math.MaxUint64))
 			config.u16(at+16, pick[uint16](d, 0, 1, 30, 100, 500, uint16(d.IntN(10_001)), 9999, 10_000))
 		}
-		data = extension(data, transferFeeConfig, config)
+		extensions = extension(extensions, transferFeeConfig, config)
+	}
+	if extensions != nil { // with the kind of account, a mint, where a token account ends
+		data = slices.Concat(data, make(image, accountLen-mintLen), image{1}, extensions)
 	}
 	return data.owned(solana.Token2022ProgramID)
 }

@@ -165,6 +165,8 @@ func (n *node) prices(indexes ...int32) []*big.Int {
 type wireAccount struct {
 	Owner solana.PublicKey `json:"owner"`
 	Data  []byte           `json:"data"`
+	// Lamports are those beyond what Data needs.
+	Lamports uint64 `json:"lamports,omitempty"`
 }
 
 type wireSwap struct {
@@ -176,9 +178,13 @@ type wireSwap struct {
 func wireAccounts(accounts amm.Accounts) map[string]wireAccount {
 	wire := map[string]wireAccount{}
 	for key, account := range accounts {
-		wire[key.String()] = wireAccount{account.Owner, account.Data}
+		wire[key.String()] = wireAccount{Owner: account.Owner, Data: account.Data}
 	}
 	return wire
+}
+
+func wireClock(clock amm.Clock) map[string]any {
+	return map[string]any{"slot": clock.Slot, "epoch": clock.Epoch, "unixTimestamp": clock.UnixTimestamp}
 }
 
 func (n *node) quote(m market, requests []amm.Request) []answer {
@@ -188,10 +194,7 @@ func (n *node) quote(m market, requests []amm.Request) []answer {
 		swaps[i] = wireSwap(r)
 	}
 	var answer struct{ Quotes []answer }
-	n.ask(map[string]any{
-		"pool": m.pool, "accounts": wireAccounts(m.accounts), "swaps": swaps,
-		"clock": map[string]any{"slot": now.Slot, "epoch": now.Epoch, "unixTimestamp": now.UnixTimestamp},
-	}, &answer)
+	n.ask(map[string]any{"pool": m.pool, "accounts": wireAccounts(m.accounts), "clock": wireClock(now), "swaps": swaps}, &answer)
 	if len(answer.Quotes) != len(requests) {
 		n.t.Fatalf("%d answers to %d requests", len(answer.Quotes), len(requests))
 	}
