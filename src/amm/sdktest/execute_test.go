@@ -129,11 +129,10 @@ func (tr trader) orders(t *testing.T, m market, pool amm.Pool, requests []amm.Re
 				quote.In = request.Amount
 			}
 		}
-		o := order{outcome: outcome{quote, err}, funds: quote.In}
-		if !request.ExactOut {
-			o.funds = request.Amount
-		}
-		if !m.holds(pool, o) {
+		// The trader has more than it takes, so that it is never he who lacks funds.
+		o := order{outcome: outcome{quote, err}, funds: max(quote.In, request.Amount)}
+		o.funds += min(o.funds, math.MaxUint64-o.funds)
+		if !m.holds(pool, quote) {
 			continue
 		}
 		switch signed := tr.sign(&o, m, pool); {
@@ -147,13 +146,13 @@ func (tr trader) orders(t *testing.T, m market, pool amm.Pool, requests []amm.Re
 }
 
 // holds says whether the vaults have the output, and room for the input. A random state can be one that no deposits lead to.
-func (m market) holds(pool amm.Pool, o order) bool {
+func (m market) holds(pool amm.Pool, quote amm.Quote) bool {
 	in, out := pool.Info().Vaults[0], pool.Info().Vaults[1]
-	if !o.AToB {
+	if !quote.AToB {
 		in, out = out, in
 	}
 	balance := func(key solana.PublicKey) uint64 { return binary.LittleEndian.Uint64(m.accounts[key].Data[64:]) }
-	return o.Out <= balance(out) && o.funds <= math.MaxUint64-balance(in)
+	return quote.Out <= balance(out) && quote.In <= math.MaxUint64-balance(in)
 }
 
 // sign makes the transaction as the route-optimizer's /swap does.
@@ -261,9 +260,13 @@ type executions struct {
 	Executed   int // and did as quoted
 	Refused    int // by us and by the program
 	OutOfUnits int // quoted, and too long for a transaction
+	Unfunded   int // a random state whose vault lacks what goes to the output's transfer fee
 	Mismatches int
 	MostUnits  int
 }
+
+// insufficientFunds is Token-2022's error 1.
+const insufficientFunds = "Program TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb failed: custom program error: 0x1;"
 
 // judge says what is wrong, if anything is.
 func (n *executions) judge(o order, done receipt) (problem string) {
@@ -281,6 +284,9 @@ func (n *executions) judge(o order, done receipt) (problem string) {
 		return ""
 	case done.Error != "" && (strings.Contains(done.Error, "exceeded CUs meter") || strings.Contains(done.Error, "ComputationalBudgetExceeded")):
 		n.OutOfUnits++
+		return ""
+	case strings.Contains(done.Error, insufficientFunds):
+		n.Unfunded++
 		return ""
 	case done.Error != "":
 		return "the program: " + done.Error
