@@ -65,7 +65,7 @@ type Market struct {
 	watched    map[solana.PublicKey]*watched
 	clock      amm.Clock
 	session    *session
-	heard      uint64                // newest slot that this session has told of, 0 at first
+	heard      uint64                // newest slot that the stream has told of, 0 at first
 	pending    map[uint64][]notified // by slot, not yet whole
 	seals      uint64
 	infos      []*amm.Info
