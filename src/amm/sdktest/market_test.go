@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"math"
 	"math/big"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 
@@ -26,8 +27,8 @@ type market struct {
 	traits map[string]bool
 }
 
-// prices asks an SDK for the prices of ticks or bins, as the program's own tables give them.
-type prices func(indexes ...int32) []*big.Int
+// prices asks an SDK for the prices of ticks, or of bins of a step, as the program's own tables give them.
+type prices func(step uint16, indexes ...int32) []*big.Int
 
 // dice draw markets. The same seed draws the same ones.
 type dice struct{ *rand.Rand }
@@ -67,13 +68,15 @@ func (d dice) keys() [2]solana.PublicKey {
 	return [2]solana.PublicKey{a, b}
 }
 
-// requests are n swaps of a pool in both directions and modes: half of them of any size up to 2^62, half as large as the pool can just fill.
-// Swaps of more steps than a transaction can pay for are left out: an SDK goes on for minutes.
+// requests are n swaps of a pool in both directions and modes, half of them of any size, half as large as the pool can just fill. Swaps of more steps than
+// a transaction can pay for are left out: an SDK goes on for minutes.
 func (d dice) requests(pool amm.Pool, n int) (requests []amm.Request) {
 	for range n {
-		r := amm.Request{AToB: d.chance(0.5), ExactOut: d.chance(0.5), Amount: d.upTo(62)}
-		if d.chance(0.5) {
-			r.Amount = 1 + d.Uint64N(most(pool, r))
+		r := amm.Request{AToB: d.chance(0.5), ExactOut: d.chance(0.5)}
+		if most := most(pool, r); d.chance(0.5) {
+			r.Amount = 1 + d.Uint64N(most)
+		} else {
+			r.Amount = d.upTo(min(62, bits.Len64(most)+5))
 		}
 		if _, err := pool.Quote(now, r); err != amm.ErrComputeBudget {
 			requests = append(requests, r)

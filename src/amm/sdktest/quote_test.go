@@ -66,6 +66,7 @@ func (a answer) String() string {
 }
 
 var judges = map[string]judge{
+	"Meteora DLMM":   {"dlmm", 200, func(d dice, price prices) market { return d.dlmm(meteoraDLMM, price) }, dlmmDeviation},
 	"Orca Whirlpool": {"whirlpool", 250, func(d dice, price prices) market { return d.whirlpool(whirlpool2026, true, price) }, whirlpoolDeviation},
 	"Raydium CPMM":   {"raydium-cpmm", 1000, func(d dice, _ prices) market { return d.raydiumCPMM(raydiumCPMM) }, raydiumCPMMDeviation},
 	"PumpSwap":       {"pumpswap", 250, func(d dice, _ prices) market { return d.pumpSwap(pumpSwap) }, pumpSwapDeviation},
@@ -151,10 +152,10 @@ func (n tally) String() string {
 }
 
 // prices are those of ticks or bins by the SDK.
-func (n *node) prices(indexes ...int32) []*big.Int {
+func (n *node) prices(step uint16, indexes ...int32) []*big.Int {
 	n.t.Helper()
 	var answer struct{ Prices []string }
-	n.ask(map[string]any{"prices": indexes}, &answer)
+	n.ask(map[string]any{"prices": append([]int32{}, indexes...), "step": step}, &answer)
 	found := make([]*big.Int, len(indexes))
 	for i, text := range answer.Prices {
 		found[i], _ = new(big.Int).SetString(text, 10)

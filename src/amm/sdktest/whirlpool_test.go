@@ -74,7 +74,7 @@ func (d dice) ladder(spacing, arrayTicks, highest int32, price prices) ladder {
 	if initialised := slices.Sorted(maps.Keys(l.ticks)); len(initialised) > 0 && d.chance(0.2) {
 		l.tick = min(max(pick(d, initialised...), minTick+1), highest)
 	}
-	bounds := price(l.tick, l.tick+1)
+	bounds := price(0, l.tick, l.tick+1)
 	switch d.IntN(5) {
 	case 0:
 		l.price = bounds[0]
