@@ -3,7 +3,6 @@ package sdktest
 import (
 	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -32,6 +31,7 @@ type program struct {
 }
 
 var programs = map[string]program{
+	"Meteora DAMM v2":      {meteoraDAMM, "", 100, func(d dice, _ prices) market { return d.dammV2(meteoraDAMM) }},
 	"Meteora DLMM":         {meteoraDLMM, "dlmm", 40, func(d dice, price prices) market { return d.dlmm(meteoraDLMM, price) }},
 	"Raydium CPMM":         {raydiumCPMM, "", 100, func(d dice, _ prices) market { return d.raydiumCPMM(raydiumCPMM) }},
 	"Raydium CLMM":         {raydiumCLMM, "raydium-clmm", 40, func(d dice, price prices) market { return d.raydiumCLMM(raydiumCLMM, false, price) }},
@@ -149,12 +149,8 @@ func (tr trader) orders(t *testing.T, m market, pool amm.Pool, requests []amm.Re
 
 // holds says whether the vaults have the output, and room for the input. A random state can be one that no deposits lead to.
 func (m market) holds(pool amm.Pool, quote amm.Quote) bool {
-	in, out := pool.Info().Vaults[0], pool.Info().Vaults[1]
-	if !quote.AToB {
-		in, out = out, in
-	}
-	balance := func(key solana.PublicKey) uint64 { return binary.LittleEndian.Uint64(m.accounts[key].Data[64:]) }
-	return quote.Out <= balance(out) && quote.In <= math.MaxUint64-balance(in)
+	in, out := m.vaults(pool, quote.AToB)
+	return quote.Out <= out && quote.In <= math.MaxUint64-in
 }
 
 // sign makes the transaction as the route-optimizer's /swap does.

@@ -68,6 +68,16 @@ func (d dice) keys() [2]solana.PublicKey {
 	return [2]solana.PublicKey{a, b}
 }
 
+// vaults are what the vaults of input and output hold.
+func (m market) vaults(pool amm.Pool, aToB bool) (in, out uint64) {
+	keys := pool.Info().Vaults
+	balance := func(key solana.PublicKey) uint64 { return binary.LittleEndian.Uint64(m.accounts[key].Data[64:]) }
+	if aToB {
+		return balance(keys[0]), balance(keys[1])
+	}
+	return balance(keys[1]), balance(keys[0])
+}
+
 // requests are n swaps of a pool in both directions and modes, half of them of any size, half as large as the pool can just fill. Swaps of more steps than
 // a transaction can pay for are left out: an SDK goes on for minutes.
 func (d dice) requests(pool amm.Pool, n int) (requests []amm.Request) {

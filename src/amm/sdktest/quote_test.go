@@ -66,11 +66,12 @@ func (a answer) String() string {
 }
 
 var judges = map[string]judge{
-	"Meteora DLMM":   {"dlmm", 200, func(d dice, price prices) market { return d.dlmm(meteoraDLMM, price) }, dlmmDeviation},
-	"Orca Whirlpool": {"whirlpool", 250, func(d dice, price prices) market { return d.whirlpool(whirlpool2026, true, price) }, whirlpoolDeviation},
-	"Raydium CPMM":   {"raydium-cpmm", 1000, func(d dice, _ prices) market { return d.raydiumCPMM(raydiumCPMM) }, raydiumCPMMDeviation},
-	"PumpSwap":       {"pumpswap", 250, func(d dice, _ prices) market { return d.pumpSwap(pumpSwap) }, pumpSwapDeviation},
-	"Raydium CLMM":   {"raydium-clmm", 300, func(d dice, price prices) market { return d.raydiumCLMM(raydiumCLMM, true, price) }, raydiumCLMMDeviation},
+	"Meteora DAMM v2": {"dammv2", 250, func(d dice, _ prices) market { return d.dammV2(meteoraDAMM) }, dammV2Deviation},
+	"Meteora DLMM":    {"dlmm", 200, func(d dice, price prices) market { return d.dlmm(meteoraDLMM, price) }, dlmmDeviation},
+	"Orca Whirlpool":  {"whirlpool", 250, func(d dice, price prices) market { return d.whirlpool(whirlpool2026, true, price) }, whirlpoolDeviation},
+	"Raydium CPMM":    {"raydium-cpmm", 1000, func(d dice, _ prices) market { return d.raydiumCPMM(raydiumCPMM) }, raydiumCPMMDeviation},
+	"PumpSwap":        {"pumpswap", 250, func(d dice, _ prices) market { return d.pumpSwap(pumpSwap) }, pumpSwapDeviation},
+	"Raydium CLMM":    {"raydium-clmm", 300, func(d dice, price prices) market { return d.raydiumCLMM(raydiumCLMM, true, price) }, raydiumCLMMDeviation},
 }
 
 func TestQuotesEqualTheOfficialSDKs(t *testing.T) {

@@ -1,7 +1,6 @@
 package sdktest
 
 import (
-	"encoding/binary"
 	"math"
 	"testing"
 
@@ -67,11 +66,7 @@ func (d dice) raydiumCPMM(id solana.PublicKey) market {
 // refuses: an output of zero, pools whose two rates are zero, as it divides by their sum, an inverse transfer fee that does not reproduce itself, and
 // more than the input vault can hold.
 func raydiumCPMMDeviation(t testing.TB, m market, pool amm.Pool, ours outcome, theirs answer) string {
-	vault := pool.Info().Vaults[0]
-	if !ours.AToB {
-		vault = pool.Info().Vaults[1]
-	}
-	balance := binary.LittleEndian.Uint64(m.accounts[vault].Data[64:])
+	vault, _ := m.vaults(pool, ours.AToB)
 	switch {
 	case theirs.Error != "":
 	case ours.err == amm.ErrZeroOutput && theirs.Out == 0:
@@ -80,7 +75,7 @@ func raydiumCPMMDeviation(t testing.TB, m market, pool amm.Pool, ours outcome, t
 		return "no fee to split"
 	case ours.err == amm.ErrTransferFee:
 		return "transfer fee without inverse"
-	case ours.err == amm.ErrOverflow && theirs.In > math.MaxUint64-balance:
+	case ours.err == amm.ErrOverflow && theirs.In > math.MaxUint64-vault:
 		return "full vault"
 	case !ours.ExactOut && ours.err == nil && *theirs.Fee == ours.FeeIn+1 && theirs.Out <= ours.Out:
 		return "two fees rounded up"
