@@ -84,7 +84,7 @@ func (d dice) dammCurve(state image, collect int) (balances [2]uint64) {
 			low = new(big.Int).Sub(price, new(big.Int).Rsh(price, bits))
 			high = new(big.Int).Add(price, new(big.Int).Rsh(price, bits))
 		}
-		for bits := 1 + d.IntN(128); bits > 0; bits-- {
+		for bits := 50 + d.IntN(79); bits > 0; bits-- {
 			liquidity = d.wide(bits)
 			width := new(big.Int).Sub(high, price)
 			a := width.Mul(width, liquidity)
