@@ -92,18 +92,10 @@ func (p program) Decode(key solana.PublicKey, accounts amm.Accounts) (amm.Pool, 
 	if err != nil {
 		return nil, err
 	}
-	for i := range s.info.Mints {
-		mint, err := token.DecodeMint(accounts, s.info.Mints[i])
-		if err != nil {
-			return nil, err
-		}
-		if mint.Program != solana.TokenProgramID {
-			return nil, &amm.DecodeError{Account: s.info.Mints[i], Field: "owner", Reason: "the program takes SPL Token mints only"}
-		}
-		s.info.Decimals[i] = mint.Decimals
-		if s.balances[i], err = token.Vault(accounts, s.info.Vaults[i], s.info.Mints[i]); err != nil {
-			return nil, err
-		}
+	if s.balances, err = token.Balances(accounts, &s.info); err != nil {
+		return nil, err
+	}
+	for i := range s.balances {
 		if s.balances[i] < s.owed[i] {
 			return nil, &amm.DecodeError{Account: s.info.Vaults[i], Field: "amount", Reason: "is less than the profit that the pool owes"}
 		}

@@ -111,6 +111,24 @@ func Vault(accounts amm.Accounts, key, mint solana.PublicKey) (uint64, error) {
 	return account.Amount, err
 }
 
+// Balances are those of the vaults of a pool whose program takes SPL Token mints only. It notes the mints' decimals in info.
+func Balances(accounts amm.Accounts, info *amm.Info) (balances [2]uint64, err error) {
+	for i, key := range info.Mints {
+		mint, err := DecodeMint(accounts, key)
+		if err != nil {
+			return balances, err
+		}
+		if mint.Program != solana.TokenProgramID {
+			return balances, &amm.DecodeError{Account: key, Field: "owner", Reason: "the program takes SPL Token mints only"}
+		}
+		info.Decimals[i] = mint.Decimals
+		if balances[i], err = Vault(accounts, info.Vaults[i], key); err != nil {
+			return balances, err
+		}
+	}
+	return balances, nil
+}
+
 // option checks the tag of an optional field.
 func option(r *amm.Reader, offset int, field string) {
 	if tag := r.Uint32(offset, field); tag > 1 {

@@ -195,7 +195,8 @@ func TestInconsistentAccountsAreRefused(t *testing.T) {
 		"discriminator":             func(a amm.Accounts) { a[poolKey].Data[0] = 2 },
 		"trade_fee_numerator":       func(a amm.Accounts) { a[poolKey].Data[235], a[poolKey].Data[236] = 1, 0 },
 		"mint":                      func(a amm.Accounts) { a[vaultKeys[1]].Data[0]++ },
-		"token_program_id":          func(a amm.Accounts) { a[mintKeys[0]].Owner = solana.Token2022ProgramID },
+		"token_program_id":          func(a amm.Accounts) { a[poolKey].Data[3]++ },
+		"owner":                     func(a amm.Accounts) { a[mintKeys[0]].Owner = solana.Token2022ProgramID },
 		"amp":                       func(a amm.Accounts) { a[poolKey].Data[291] = curveStable },
 		"owner_trade_fee_numerator": func(a amm.Accounts) { a[poolKey].Data[250] = 1 },
 	}

@@ -58,14 +58,16 @@ func (p program) Watch(key solana.PublicKey, accounts amm.Accounts) ([]solana.Pu
 func (p program) decodeState(key solana.PublicKey, accounts amm.Accounts) (*pool, error) {
 	r := accounts.Reader(key, p.id)
 	r.Discriminator(poolStart)
-	tokens := r.Key(3, "token_program_id")
+	if r.Key(3, "token_program_id") != solana.TokenProgramID {
+		r.Fail("token_program_id", "is not SPL Token")
+	}
 	s := &pool{
 		info: amm.Info{
 			Address:       key,
 			Program:       p.id,
 			Label:         Label,
 			Mints:         [2]solana.PublicKey{r.Key(mintAAt, "token_a_mint"), r.Key(mintBAt, "token_b_mint")},
-			TokenPrograms: [2]solana.PublicKey{tokens, tokens},
+			TokenPrograms: [2]solana.PublicKey{solana.TokenProgramID, solana.TokenProgramID},
 			Vaults:        [2]solana.PublicKey{r.Key(35, "token_a"), r.Key(67, "token_b")},
 		},
 		bump:       r.Uint8(2, "bump_seed"),
@@ -104,18 +106,8 @@ func (p program) Decode(key solana.PublicKey, accounts amm.Accounts) (amm.Pool, 
 	if err != nil {
 		return nil, err
 	}
-	for i := range s.info.Mints {
-		mint, err := token.DecodeMint(accounts, s.info.Mints[i])
-		if err != nil {
-			return nil, err
-		}
-		if mint.Program != solana.TokenProgramID || s.info.TokenPrograms[i] != solana.TokenProgramID {
-			return nil, &amm.DecodeError{Account: key, Field: "token_program_id", Reason: "the program takes SPL Token mints only"}
-		}
-		s.info.Decimals[i] = mint.Decimals
-		if s.reserves[i], err = token.Vault(accounts, s.info.Vaults[i], s.info.Mints[i]); err != nil {
-			return nil, err
-		}
+	if s.reserves, err = token.Balances(accounts, &s.info); err != nil {
+		return nil, err
 	}
 	if s.curve == curveStable {
 		for in := range s.invariants {
