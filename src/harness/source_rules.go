@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"text/template/parse"
@@ -97,6 +98,10 @@ var opened = []string{
 	"patchesStrategicMerge", "path", "files", "env", "envs", "chartHome", "valuesFile", "additionalValuesFiles",
 }
 
+// plugins are the kustomization fields that make it run something other than itself: a generator may inflate a chart from
+// anywhere, and Helm's home may hold programs.
+var plugins = []string{"generators", "transformers", "validators", "helmChartInflationGenerator", "configHome"}
+
 // remoteReferences returns what a kustomization names outside of the repository. A relative path to an existing file or
 // folder is local; kustomize tries everything else as an address.
 func remoteReferences(src *Source, file string) []Finding {
@@ -117,6 +122,10 @@ func remoteReferences(src *Source, file string) []Finding {
 			all = append(all, Finding{Object: file, Field: field, Problem: fmt.Sprintf("names the chart repository %q", value)})
 			return
 		}
+		if root, _, _ := strings.Cut(strings.TrimPrefix(field, "helmGlobals."), "["); slices.Contains(plugins, root) {
+			all = append(all, Finding{Object: file, Field: field, Problem: "may fetch or run something that is not in this repository", Fix: "use kustomize's own fields: configMapGenerator, patches, replacements, helmCharts"})
+			return
+		}
 		if !slices.Contains(opened, key) || strings.Contains(value, "\n") { // an inline patch
 			return
 		}
@@ -135,6 +144,9 @@ func remoteReferences(src *Source, file string) []Finding {
 	return all
 }
 
+// knownDraft are the versions of JSON Schema that Helm carries; it fetches any other.
+var knownDraft = regexp.MustCompile(`^https?://json-schema\.org/(draft-0[467]|draft/2019-09|draft/2020-12)/schema#?$`)
+
 // remoteSchemas returns the references of a values schema that Helm would fetch.
 func remoteSchemas(src *Source, file string) []Finding {
 	data, err := src.Read(file)
@@ -147,7 +159,9 @@ func remoteSchemas(src *Source, file string) []Finding {
 	}
 	var all []Finding
 	walk(tree, "", func(field, key, value string) {
-		if key == "$ref" && !strings.HasPrefix(value, "#") {
+		switch {
+		case slices.Contains([]string{"$ref", "$dynamicRef", "$recursiveRef"}, key) && !strings.HasPrefix(value, "#"),
+			key == "$schema" && !knownDraft.MatchString(value):
 			all = append(all, Finding{Object: file, Field: field, Problem: fmt.Sprintf("%q is outside of the schema; Helm would fetch it", value)})
 		}
 	})

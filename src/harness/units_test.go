@@ -30,20 +30,58 @@ func TestLoadSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// What a stranger's pull request may try: one breach anywhere stops every overlay.
 func TestNothingIsRenderedFromAnUnsafeTree(t *testing.T) {
-	root := t.TempDir()
-	if err := os.CopyFS(root, os.DirFS("testdata/good")); err != nil {
-		t.Fatal(err)
-	}
-	// A link anywhere stops every overlay: which chart a template would print it through is not known beforehand.
-	if err := os.Symlink("/etc/hostname", filepath.Join(root, "charts/shop/host")); err != nil {
-		t.Fatal(err)
-	}
-	r, _ := judge(t, root)
-	for _, o := range r.all() {
-		if len(o.Output) > 0 || len(o.Errors) > 0 {
-			t.Errorf("%s was rendered", o.Name)
+	add := func(file, text string) func(root string) error {
+		return func(root string) error {
+			f, err := os.OpenFile(filepath.Join(root, file), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = f.WriteString(text)
+			return err
 		}
+	}
+	for name, breach := range map[string]func(root string) error{
+		// Which chart a template would print it through is not known beforehand.
+		"a link out of the tree":                func(root string) error { return os.Symlink("/etc/hostname", filepath.Join(root, "charts/shop/host")) },
+		"a generator that fetches a chart":      add("environments/plain/kustomization.yaml", "generators: [chart.yaml]\n"),
+		"a generator written in place":          add("environments/plain/kustomization.yaml", "generators:\n- |\n  apiVersion: builtin\n  kind: HelmChartInflationGenerator\n"),
+		"a transformer that runs a program":     add("environments/plain/kustomization.yaml", "transformers: [program.yaml]\n"),
+		"a validator that runs a program":       add("environments/plain/kustomization.yaml", "validators: [program.yaml]\n"),
+		"the old field for charts":              add("environments/plain/kustomization.yaml", "helmChartInflationGenerator:\n- chartName: shop\n"),
+		"plugins for Helm":                      add("environments/plain/kustomization.yaml", "helmGlobals:\n  configHome: ../../charts\n"),
+		"a remote base":                         add("environments/plain/kustomization.yaml", "components: [https://example.com/base]\n"),
+		"a schema in a language of its own":     withSchema(`{"$schema": "http://169.254.169.254/latest"}`),
+		"a schema that refers to another":       withSchema(`{"properties": {"a": {"$ref": "http://169.254.169.254/latest"}}}`),
+		"a schema that refers so when it likes": withSchema(`{"properties": {"a": {"$dynamicRef": "file:///etc/hostname"}}}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			if err := os.CopyFS(root, os.DirFS("testdata/good")); err != nil {
+				t.Fatal(err)
+			}
+			if err := breach(root); err != nil {
+				t.Fatal(err)
+			}
+			r, findings := judge(t, root)
+			for _, o := range r.all() {
+				if len(o.Output) > 0 || len(o.Errors) > 0 {
+					t.Errorf("%s was rendered", o.Name)
+				}
+			}
+			if len(findings) == 0 {
+				t.Error("and nothing says why not")
+			}
+		})
+	}
+}
+
+// withSchema replaces a chart's values schema.
+func withSchema(text string) func(root string) error {
+	return func(root string) error {
+		return os.WriteFile(filepath.Join(root, "charts/shop/values.schema.json"), []byte(text), 0o644)
 	}
 }
 
@@ -64,9 +102,9 @@ func TestSuggestionOffersOnlyCloseNames(t *testing.T) {
 
 func TestValueNamesFollowsReferences(t *testing.T) {
 	root := t.TempDir()
-	schema := `{"properties": {"a": {"$ref": "#/$defs/a"}, "self": {"$ref": "#"}},
+	text := `{"properties": {"a": {"$ref": "#/$defs/a"}, "self": {"$ref": "#"}},
 		"$defs": {"a": {"allOf": [{"properties": {"x": {}}}, {"properties": {"y/z": {"items": {"properties": {"deep": {}}}}}}]}}}`
-	if err := os.WriteFile(filepath.Join(root, "values.schema.json"), []byte(schema), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "values.schema.json"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	src := &Source{Root: root, Charts: []Chart{{Dir: ".", Name: "c"}}}
