@@ -22,9 +22,10 @@ smoke: ## Start the tier on free ports, check a quote, a price and a swap, stop
 	@$(BIN)/jupiter-dex smoke
 
 .PHONY: test
-test: $(BIN)/helm3 $(BIN)/helm4 ## Run every test, with the race detector where a C compiler allows it
+test: $(BIN)/helm3 $(BIN)/helm4 $(BIN)/kustomize ## Run every test, with the race detector where a C compiler allows it
 	go vet ./...
 	go test $(RACE) $$(go list ./... | grep -v /src/amm/) ./src/amm/pda
+	go -C src/harness/alerts test ./... # Prometheus's rule engine, which nothing else needs
 	go test ./src/amm/... # arithmetic on values: no goroutine for the detector to watch, which makes it ten times slower
 
 .PHONY: client

@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -30,8 +31,8 @@ var alertRules = []Rule{{
 }, {
 	Name:   "alert-form",
 	Reason: "whoever is woken must see at a glance how bad it is and what to do",
-	Fix:    "give every alert a severity label, and a summary and a description in its annotations",
-	Check:  inEachOverlay(checkAlertForm),
+	Fix:    "give every alert a severity label, and a summary, a description and a runbook_url in its annotations",
+	Check:  checkAlertForm,
 }}
 
 // prometheusRule is the part of a PrometheusRule that is judged.
@@ -188,7 +189,14 @@ func registeredMetrics(dir string) (map[string]bool, error) {
 	return found, nil
 }
 
-func checkAlertForm(o *Overlay) []Finding {
+func checkAlertForm(r *Render) []Finding {
+	return inEachOverlay(func(o *Overlay) []Finding { return alertForm(r.Root, o) })(r)
+}
+
+// runbookFolder is where the runbooks of this repository's own alerts are, at whatever URL people read them.
+const runbookFolder = "docs/runbooks"
+
+func alertForm(root string, o *Overlay) []Finding {
 	var all []Finding
 	for object, rule := range custom[prometheusRule](o, prometheusRuleKind) {
 		for _, group := range rule.Spec.Groups {
@@ -204,6 +212,15 @@ func checkAlertForm(o *Overlay) []Finding {
 				need("labels", rule.Labels, "severity")
 				need("annotations", rule.Annotations, "summary")
 				need("annotations", rule.Annotations, "description")
+				need("annotations", rule.Annotations, "runbook_url")
+				_, runbook, ours := strings.Cut(rule.Annotations["runbook_url"], runbookFolder+"/")
+				if !ours {
+					continue
+				}
+				if _, err := os.Stat(filepath.Join(root, runbookFolder, runbook)); err != nil {
+					all = append(all, Finding{Object: object.ID(), Field: "spec.groups[" + group.Name + "].rules[" + rule.Alert + "].annotations.runbook_url",
+						Problem: "there is no " + runbookFolder + "/" + runbook, Fix: "write it: what the alert means, how to find the cause, what to do"})
+				}
 			}
 		}
 	}
