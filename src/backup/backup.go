@@ -34,7 +34,7 @@ func Run(ctx context.Context, cfg RunConfig, p *platform.Process) error {
 	if err != nil {
 		return err
 	}
-	rdb, err := openRedis(cfg.RedisConfig)
+	rdb, err := cfg.RedisConfig.ClientWaiting(replyTimeout)
 	if err != nil {
 		return err
 	}
@@ -243,7 +243,7 @@ func read(ctx context.Context, cfg VerifyConfig, dest destination, m manifest, u
 func Restore(ctx context.Context, cfg RestoreConfig, p *platform.Process) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, fmt.Errorf("restoring took longer than BACKUP_TIMEOUT %v", cfg.Timeout))
 	defer cancel()
-	rdb, err := openRedis(cfg.RedisConfig)
+	rdb, err := cfg.RedisConfig.ClientWaiting(replyTimeout)
 	if err != nil {
 		return err
 	}

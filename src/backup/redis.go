@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"jupiter-dex-integration/src/platform"
 )
 
 const kindRedis = "redis"
@@ -29,45 +28,48 @@ const scanBatch = 200
 // replyTimeout is for replies that are larger than those of a service, which must not wait long.
 const replyTimeout = time.Minute
 
-func openRedis(c platform.RedisConfig) (*redis.Client, error) {
-	rdb, err := c.Client()
-	if err != nil {
-		return nil, err
-	}
-	return rdb.WithTimeout(replyTimeout), nil
-}
-
 // exportRedis gives add every key under prefixes. Keys that exist and cannot be read are returned, each with its reason;
 // an error means that Redis as a whole could not be read. A key that expires meanwhile is nobody's loss.
-func exportRedis(ctx context.Context, rdb *redis.Client, prefixes []string, add func(kind string, value any) error) (unread []error, err error) {
+func exportRedis(ctx context.Context, rdb redis.UniversalClient, prefixes []string, add func(kind string, value any) error) (unread []error, err error) {
 	seen := map[string]bool{} // SCAN may repeat a key, and prefixes may overlap
-	for _, prefix := range prefixes {
-		for cursor := uint64(0); ; {
-			keys, next, err := rdb.Scan(ctx, cursor, globEscape(prefix)+"*", scanBatch).Result()
-			if err != nil {
-				return unread, fmt.Errorf("listing the keys in Redis under %s: %w", prefix, err)
-			}
-			fresh := keys[:0]
-			for _, key := range keys {
-				if !seen[key] {
-					seen[key] = true
-					fresh = append(fresh, key)
+	var mu sync.Mutex         // nodes of a cluster are scanned one after another
+	scan := func(ctx context.Context, node *redis.Client) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, prefix := range prefixes {
+			for cursor := uint64(0); ; {
+				keys, next, err := node.Scan(ctx, cursor, globEscape(prefix)+"*", scanBatch).Result()
+				if err != nil {
+					return fmt.Errorf("listing the keys in Redis under %s: %w", prefix, err)
+				}
+				fresh := keys[:0]
+				for _, key := range keys {
+					if !seen[key] {
+						seen[key] = true
+						fresh = append(fresh, key)
+					}
+				}
+				failed, err := dump(ctx, rdb, fresh, add)
+				unread = append(unread, failed...)
+				if err != nil {
+					return err
+				}
+				if cursor = next; cursor == 0 {
+					break
 				}
 			}
-			failed, err := dump(ctx, rdb, fresh, add)
-			unread = append(unread, failed...)
-			if err != nil {
-				return unread, err
-			}
-			if cursor = next; cursor == 0 {
-				break
-			}
 		}
+		return nil
 	}
-	return unread, nil
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		err = cluster.ForEachMaster(ctx, scan)
+	} else {
+		err = scan(ctx, rdb.(*redis.Client))
+	}
+	return unread, err
 }
 
-func dump(ctx context.Context, rdb *redis.Client, keys []string, add func(kind string, value any) error) (unread []error, err error) {
+func dump(ctx context.Context, rdb redis.UniversalClient, keys []string, add func(kind string, value any) error) (unread []error, err error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -114,7 +116,7 @@ func globEscape(prefix string) string {
 }
 
 // restoreRedis writes one record. It is Redis's own refusal (isReply) if the key exists and replace is false.
-func restoreRedis(ctx context.Context, rdb *redis.Client, value json.RawMessage, replace bool) error {
+func restoreRedis(ctx context.Context, rdb redis.UniversalClient, value json.RawMessage, replace bool) error {
 	var r redisRecord
 	if err := json.Unmarshal(value, &r); err != nil {
 		return fmt.Errorf("a record of Redis cannot be read: %w", err)

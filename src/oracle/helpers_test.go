@@ -134,7 +134,7 @@ func (b *fakeBudget) Observe(_ context.Context, nothingFor time.Duration) {
 	b.observed = append(b.observed, nothingFor)
 }
 
-func testUpdater(client priceClient, rdb *redis.Client, interval time.Duration, tokens ...string) *updater {
+func testUpdater(client priceClient, rdb redis.UniversalClient, interval time.Duration, tokens ...string) *updater {
 	m, clk := newMetrics(prometheus.NewRegistry()), &clock{}
 	ru := rules{aggregate.DefaultPolicy, agesOf(interval), nil}
 	ru.policy.MinSources = 1

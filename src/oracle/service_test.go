@@ -261,7 +261,7 @@ func TestQuotaIsSharedWithTheGateway(t *testing.T) {
 	if n := up.calls.Load(); n != 1 {
 		t.Errorf("%d calls of three jobs", n)
 	}
-	if n := len(rdb.Keys(t.Context(), "ratelimit:*upstream:jupiter").Val()); n == 0 {
+	if n := len(rdb.Keys(t.Context(), "ratelimit:*{upstream:jupiter}").Val()); n == 0 {
 		t.Error("the quota is not counted where the gateway counts it")
 	}
 }

@@ -21,10 +21,12 @@ var errFenced = errors.New("another leader has taken over the update")
 // store is what the replicas and the update job share. All keys are in one hash slot:
 //
 //	oracle:v1:{NETWORK}:prices        hash    mint -> record, JSON
-//	oracle:v1:{NETWORK}:state         hash    version, fence, lease, completed, problem, sources, bucket
+//	oracle:v1:{NETWORK}:state         hash    version, before, fence, lease, completed, problem, sources, bucket
 //	oracle:v1:{NETWORK}:history:MINT  string  points of a day, as in memory; expires a day after the last
 //
-// Every read-and-decide is one script, on Redis's own clock: the clocks of the replicas do not matter.
+// Every read-and-decide is one script, on Redis's own clock: the clocks of the replicas do not matter. Fences and versions
+// are Redis's time in milliseconds, or one more than the last: a primary that takes over without the last writes of its
+// predecessor does not give out again what that has given out.
 type store struct {
 	rdb           redis.UniversalClient
 	prices, state string
@@ -42,7 +44,7 @@ type turn struct {
 	Fence int64
 	// Busy says that another leader is at work; otherwise a caller that is not leader is early.
 	Busy bool
-	// Version counts the writes of prices; it starts again at 0 when Redis loses its data.
+	// Version is that of the last write of prices; 0 if Redis has none.
 	Version int64
 	// Now is Redis's time.
 	Now time.Time
@@ -57,8 +59,9 @@ local age, ttl = tonumber(ARGV[1]), tonumber(ARGV[2])
 -- A time in the future means that the clock was set back: it counts as past.
 if lease > now and lease <= now + ttl then return {0, 1, version, now} end
 if completed <= now and now - completed < age then return {0, 0, version, now} end
-redis.call('HSET', KEYS[1], 'lease', string.format('%.0f', now + ttl))
-return {redis.call('HINCRBY', KEYS[1], 'fence', 1), 0, version, now}`)
+local fence = math.max(now, (redis.call('HGET', KEYS[1], 'fence') or 0) + 1)
+redis.call('HSET', KEYS[1], 'lease', string.format('%.0f', now + ttl), 'fence', string.format('%.0f', fence))
+return {fence, 0, version, now}`)
 
 // begin makes the caller leader if nobody else is and the last update is at least age old.
 func (s *store) begin(ctx context.Context, age time.Duration) (turn, error) {
@@ -110,8 +113,11 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local completed, before = now - ARGV[2], tonumber(redis.call('HGET', KEYS[1], 'completed') or 0)
 if before <= now and before > completed then completed = before end
-redis.call('HSET', KEYS[1], 'completed', string.format('%.0f', completed), 'problem', ARGV[3], 'sources', ARGV[4], 'lease', 0)
-return redis.call('HINCRBY', KEYS[1], 'version', 1)`)
+local last = redis.call('HGET', KEYS[1], 'version') or 0
+local version = math.max(now, last + 1)
+redis.call('HSET', KEYS[1], 'completed', string.format('%.0f', completed), 'problem', ARGV[3], 'sources', ARGV[4], 'lease', 0,
+  'version', string.format('%.0f', version), 'before', last)
+return version`)
 
 // outcome is what an update leaves behind.
 type outcome struct {
@@ -214,32 +220,34 @@ func (s *store) release(ctx context.Context, fence int64) error {
 	return nil
 }
 
-// saved is what Redis holds: an outcome and its version.
+// saved is what Redis holds: an outcome, its version and the version before.
 type saved struct {
 	outcome
-	version int64
+	version, before int64
 }
 
 // load reads all prices and the version that they belong to. A value that cannot be read is left out and reported in the
 // error; what could be read is returned with it.
 func (s *store) load(ctx context.Context) (saved, error) {
 	tx := s.rdb.TxPipeline()
-	state, prices := tx.HMGet(ctx, s.state, "version", "problem", "sources", "bucket"), tx.HGetAll(ctx, s.prices)
+	state, prices := tx.HMGet(ctx, s.state, "version", "before", "problem", "sources", "bucket"), tx.HGetAll(ctx, s.prices)
 	if _, err := tx.Exec(ctx); err != nil {
 		return saved{}, fmt.Errorf("reading prices from Redis: %w", err)
 	}
 	got := saved{outcome: outcome{records: make(map[string]record, len(prices.Val()))}}
-	if text, ok := state.Val()[0].(string); ok {
-		got.version, _ = strconv.ParseInt(text, 10, 64)
+	for i, version := range []*int64{&got.version, &got.before} {
+		if text, ok := state.Val()[i].(string); ok {
+			*version, _ = strconv.ParseInt(text, 10, 64)
+		}
 	}
-	got.problem, _ = state.Val()[1].(string)
+	got.problem, _ = state.Val()[2].(string)
 	var errs []error
-	if text, ok := state.Val()[2].(string); ok {
+	if text, ok := state.Val()[3].(string); ok {
 		if err := json.Unmarshal([]byte(text), &got.sources); err != nil {
 			errs = append(errs, fmt.Errorf("the stored state of the sources cannot be read: %w", err))
 		}
 	}
-	if text, ok := state.Val()[3].(string); ok {
+	if text, ok := state.Val()[4].(string); ok {
 		bucket, _ := strconv.ParseUint(text, 10, 32)
 		got.bucket = uint32(bucket)
 	}

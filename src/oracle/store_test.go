@@ -14,16 +14,31 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jupiter-dex-integration/src/oracle/aggregate"
+	"jupiter-dex-integration/src/platform"
+	"jupiter-dex-integration/src/platform/redistest"
 )
 
-// onEachRedis runs a test against the embedded Redis and the real one.
+// onEachRedis runs a test against the embedded Redis, a real one and a cluster.
 func onEachRedis(t *testing.T, test func(t *testing.T, s *store)) {
+	t.Parallel()
 	t.Run("miniredis", func(t *testing.T) {
 		rdb := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
 		t.Cleanup(func() { rdb.Close() })
 		test(t, newStore(rdb, "mainnet"))
 	})
 	t.Run("redis-server", func(t *testing.T) { test(t, newStore(realRedis(t), "mainnet")) })
+	t.Run("cluster", func(t *testing.T) { test(t, newStore(connect(t, redistest.StartCluster(t).URL), "mainnet")) })
+}
+
+// connect is what the service makes of REDIS_URL.
+func connect(t *testing.T, url string) redis.UniversalClient {
+	t.Helper()
+	rdb, err := platform.RedisConfig{RedisURL: url}.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
 }
 
 func someRecord(usd string, at time.Time) record {
@@ -151,6 +166,34 @@ func TestClockSetBackDoesNotStopUpdates(t *testing.T) {
 		}
 		if got := mustBegin(t, s, time.Minute); got.Fence == 0 {
 			t.Errorf("nobody may update until tomorrow: %+v", got)
+		}
+	})
+}
+
+func TestPrimaryThatMissedTheLastWritesGivesOutNothingTwice(t *testing.T) {
+	onEachRedis(t, func(t *testing.T, s *store) {
+		replicated := s.rdb.HGetAll(t.Context(), s.state).Val() // what a replica has when it takes over: nothing yet
+		old := mustBegin(t, s, 0)
+		before, err := s.commit(t.Context(), old.Fence, outcome{}, 0, 1200)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old = mustBegin(t, s, 0)
+		s.rdb.Del(t.Context(), s.state)
+		for field, value := range replicated {
+			s.rdb.HSet(t.Context(), s.state, field, value)
+		}
+		time.Sleep(2 * time.Millisecond) // no primary takes over within the millisecond
+		next := mustBegin(t, s, 0)
+		if next.Fence <= old.Fence {
+			t.Errorf("fence %d was given out after %d", next.Fence, old.Fence)
+		}
+		if _, err := s.commit(t.Context(), old.Fence, outcome{}, 0, 1200); !errors.Is(err, errFenced) {
+			t.Errorf("the leader of the old primary: %v", err)
+		}
+		after, err := s.commit(t.Context(), next.Fence, outcome{}, 0, 1200)
+		if err != nil || after <= before {
+			t.Errorf("version %d after %d (%v): replicas would not notice", after, before, err)
 		}
 	})
 }

@@ -321,7 +321,7 @@ func (u *updater) load(ctx context.Context) (saved, error) {
 
 // followHistory files the prices of the next version; if versions were missed, it reads the history that Redis has.
 func (u *updater) followHistory(ctx context.Context, got saved) error {
-	if got.version == u.version+1 {
+	if got.before == u.version && u.version > 0 {
 		u.history.append(got.bucket, got.prices)
 		return nil
 	}

@@ -86,7 +86,7 @@ func TestPrintShowsEveryValueButNoSecret(t *testing.T) {
 	want := `LISTEN_ADDRESS=:8080
 METRICS_ADDRESS=:9090
 SHUTDOWN_DELAY=0s
-DRAIN_TIMEOUT=25s
+DRAIN_TIMEOUT=35s
 TLS_CERT=
 TLS_KEY=
 COUNT=3
@@ -169,11 +169,15 @@ func TestSecretIsNotLogged(t *testing.T) {
 }
 
 func TestRedisClientKeepsPasswordsOutOfErrors(t *testing.T) {
-	for _, url := range []string{"redis://:hunter2@host:port", "http://:hunter2@host"} {
+	for _, url := range []string{"redis://:hunter2@host:port", "http://:hunter2@host", "redis://:hunter2@host/?pool_size=3",
+		"redis://:hunter2@host/?master_name=m&addr=h", "redis://:hunter2@host/?addr=h"} {
 		_, err := RedisConfig{RedisURL: url}.Client()
 		if err == nil || !strings.Contains(err.Error(), "REDIS_URL") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", url, err)
 		}
+	}
+	if _, err := (RedisConfig{RedisURL: "rediss://host", RedisCA: "none"}).Client(); err == nil || !strings.Contains(err.Error(), "REDIS_CA") {
+		t.Errorf("no certificate in REDIS_CA: %v", err)
 	}
 	if c, err := (RedisConfig{}).Client(); c != nil || err != nil {
 		t.Errorf("no URL gave %v, %v", c, err)

@@ -23,8 +23,6 @@ const (
 
 	heartbeat     = 5 * time.Second
 	replicasKey   = "ratelimit:replicas"
-	keyPrefix     = "ratelimit:key:"
-	holdPrefix    = "ratelimit:hold:"
 	sweepInterval = 10 * time.Second
 )
 
@@ -41,6 +39,11 @@ type Shared struct {
 	retryAt  atomic.Int64 // Unix nanoseconds until which decisions are local; 0: Redis serves
 	trips    atomic.Int64
 	entries  sync.Map // key → *entry
+}
+
+// redisKeys are where a key's arrival time and its hold are: in one hash slot, so that one script of a cluster reaches both.
+func redisKeys(key string) (arrival, hold string) {
+	return "ratelimit:key:{" + key + "}", "ratelimit:hold:{" + key + "}"
 }
 
 // NewShared returns a Shared on client, which may be nil. It does not need Redis to be up, now or ever. Until Redis tells
@@ -218,7 +221,8 @@ func (st store) Reset(ctx context.Context, key string, rate limiter.Rate) (limit
 	st.shared.entries.Delete(key)
 	var err error
 	if st.shared.client != nil {
-		err = st.shared.client.Del(ctx, keyPrefix+key, holdPrefix+key).Err()
+		arrival, hold := redisKeys(key)
+		err = st.shared.client.Del(ctx, arrival, hold).Err()
 	}
 	return limiter.Context{Limit: rate.Limit, Remaining: st.burst, Reset: time.Now().Unix()}, err
 }
@@ -274,7 +278,8 @@ func (s *Shared) hold(ctx context.Context, key string, d time.Duration) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience)
 	defer cancel()
-	if err := s.client.Eval(ctx, holdScript, []string{holdPrefix + key}, d.Microseconds()).Err(); err != nil && !errors.Is(err, redis.Nil) {
+	_, hold := redisKeys(key)
+	if err := s.client.Eval(ctx, holdScript, []string{hold}, d.Microseconds()).Err(); err != nil && !errors.Is(err, redis.Nil) {
 		s.failed(err)
 	}
 }
@@ -308,7 +313,8 @@ func (s *Shared) shared(ctx context.Context, e *entry, key string, g gcra, count
 		return d, true
 	}
 	s.trips.Add(1)
-	answer, err := s.script.Run(ctx, s.client, []string{keyPrefix + key, holdPrefix + key},
+	arrival, hold := redisKeys(key)
+	answer, err := s.script.Run(ctx, s.client, []string{arrival, hold},
 		g.interval.Microseconds(), g.burst, count, e.lease(now, count, g)).Int64Slice()
 	if err == nil && len(answer) != 3 {
 		err = errors.New("an answer of another script")

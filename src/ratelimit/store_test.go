@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -22,6 +21,7 @@ import (
 	"github.com/ulule/limiter/v3"
 
 	"jupiter-dex-integration/src/platform"
+	"jupiter-dex-integration/src/platform/redistest"
 )
 
 // TestMain lets the test binary be one replica among several.
@@ -35,49 +35,7 @@ func TestMain(m *testing.M) {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-type redisServer struct {
-	cmd *exec.Cmd
-	url string
-}
-
-// startRedis runs a real Redis on a free port.
-func startRedis(t testing.TB) *redisServer {
-	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		if os.Getenv("REQUIRE_REDIS") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip("redis-server is not installed")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
-	s := &redisServer{
-		cmd: exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir()),
-		url: "redis://127.0.0.1:" + port,
-	}
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s.cmd.Process.Signal(syscall.SIGCONT)
-		s.cmd.Process.Kill()
-		s.cmd.Wait()
-	})
-	client := connect(t, s.url)
-	for deadline := time.Now().Add(10 * time.Second); client.Ping(t.Context()).Err() != nil; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("redis-server did not come up")
-		}
-	}
-	return s
-}
-
-func connect(t testing.TB, url string) *redis.Client {
+func connect(t testing.TB, url string) redis.UniversalClient {
 	t.Helper()
 	client, err := platform.RedisConfig{RedisURL: url}.Client()
 	if err != nil {
@@ -88,7 +46,7 @@ func connect(t testing.TB, url string) *redis.Client {
 }
 
 // patient returns a replica that waits for a Redis on a busy machine: for tests of what Redis decides.
-func patient(client *redis.Client) *Shared {
+func patient(client redis.UniversalClient) *Shared {
 	return NewShared(client, 1, 10*time.Second, quiet)
 }
 
@@ -144,7 +102,7 @@ func beReplica(url string) {
 // In any window T all replicas together admit at most rate × T + burst + the leases that they hold. A replica notes an
 // admission after it got it, so that each of its goroutines can make one look later than it was.
 func TestReplicasTogetherHoldTheLimitInEveryWindow(t *testing.T) {
-	server := startRedis(t)
+	server := redistest.Start(t)
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +113,7 @@ func TestReplicasTogetherHoldTheLimitInEveryWindow(t *testing.T) {
 	for i := range replicas {
 		wg.Go(func() {
 			cmd := exec.Command(exe)
-			cmd.Env = append(os.Environ(), "BE_A_REPLICA_ON="+server.url)
+			cmd.Env = append(os.Environ(), "BE_A_REPLICA_ON="+server.URL)
 			var err error
 			if outputs[i], err = cmd.Output(); err != nil {
 				t.Error(err)
@@ -186,7 +144,7 @@ func TestReplicasTogetherHoldTheLimitInEveryWindow(t *testing.T) {
 }
 
 func TestBurstThenRefusalThenComeBackAsTold(t *testing.T) {
-	st := patient(connect(t, startRedis(t).url)).Store(5)
+	st := patient(connect(t, redistest.Start(t).URL)).Store(5)
 	rate := perMinute(60)
 	for want := int64(4); want >= 0; want-- {
 		c, err := st.Get(t.Context(), "k", rate)
@@ -216,17 +174,18 @@ func TestBurstThenRefusalThenComeBackAsTold(t *testing.T) {
 }
 
 func TestRefusalsWriteNothingAndMostlyAskNothing(t *testing.T) {
-	client := connect(t, startRedis(t).url)
+	client := connect(t, redistest.Start(t).URL)
 	shared := patient(client)
 	st, rate := shared.Store(3), limiter.Rate{Period: time.Hour, Limit: 1}
 	if n := admitted(t, st, "k", rate, 3); n != 3 {
 		t.Fatalf("%d of the burst admitted", n)
 	}
-	tat, trips := client.Get(t.Context(), keyPrefix+"k").Val(), shared.RoundTrips()
+	arrival, _ := redisKeys("k")
+	tat, trips := client.Get(t.Context(), arrival).Val(), shared.RoundTrips()
 	if n := admitted(t, st, "k", rate, 1000); n != 0 {
 		t.Fatalf("%d beyond the burst admitted", n)
 	}
-	if after := client.Get(t.Context(), keyPrefix+"k").Val(); after != tat || tat == "" {
+	if after := client.Get(t.Context(), arrival).Val(); after != tat || tat == "" {
 		t.Errorf("a refusal moved the state from %s to %s", tat, after)
 	}
 	if asked := shared.RoundTrips() - trips; asked > 1 {
@@ -235,7 +194,7 @@ func TestRefusalsWriteNothingAndMostlyAskNothing(t *testing.T) {
 }
 
 func TestCommonRequestCostsNoRoundTrip(t *testing.T) {
-	shared := patient(connect(t, startRedis(t).url))
+	shared := patient(connect(t, redistest.Start(t).URL))
 	const requests = 1000
 	if n := admitted(t, shared.Store(10*requests), "k", perMinute(60*requests), requests); n != requests {
 		t.Fatalf("%d admitted", n)
@@ -246,11 +205,11 @@ func TestCommonRequestCostsNoRoundTrip(t *testing.T) {
 }
 
 func TestReplicasShareOneBudgetDownToTheLastAdmission(t *testing.T) {
-	server := startRedis(t)
+	server := redistest.Start(t)
 	rate := limiter.Rate{Period: time.Hour, Limit: 1}
 	var stores []limiter.Store
 	for range 4 {
-		stores = append(stores, patient(connect(t, server.url)).Store(100))
+		stores = append(stores, patient(connect(t, server.URL)).Store(100))
 	}
 	total := 0
 	for range 100 {
@@ -266,9 +225,9 @@ func TestReplicasShareOneBudgetDownToTheLastAdmission(t *testing.T) {
 // A Redis that hangs, dies, or was never there costs a few milliseconds once in a while; every replica then enforces its share.
 func TestWithoutRedisEachReplicaEnforcesItsShare(t *testing.T) {
 	hang := func(t *testing.T) string {
-		server := startRedis(t)
-		server.cmd.Process.Signal(syscall.SIGSTOP)
-		return server.url
+		server := redistest.Start(t)
+		server.Signal(syscall.SIGSTOP)
+		return server.URL
 	}
 	for name, start := range map[string]func(*testing.T) string{
 		"hangs":       hang,
@@ -293,16 +252,16 @@ func TestWithoutRedisEachReplicaEnforcesItsShare(t *testing.T) {
 }
 
 func TestSharingResumesWhenRedisIsBack(t *testing.T) {
-	server := startRedis(t)
-	shared := NewShared(connect(t, server.url), 1, 500*time.Millisecond, quiet)
+	server := redistest.Start(t)
+	shared := NewShared(connect(t, server.URL), 1, 500*time.Millisecond, quiet)
 	st, rate := shared.Store(10), limiter.Rate{Period: time.Hour, Limit: 1}
 	admitted(t, st, "k", rate, 10)
-	server.cmd.Process.Signal(syscall.SIGSTOP)
+	server.Signal(syscall.SIGSTOP)
 	admitted(t, st, "other", rate, 1)
 	if shared.Healthy() {
 		t.Fatal("a hanging Redis was not noticed")
 	}
-	server.cmd.Process.Signal(syscall.SIGCONT)
+	server.Signal(syscall.SIGCONT)
 	for deadline := time.Now().Add(10 * time.Second); !shared.Healthy(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("Redis was not taken up again")
@@ -350,14 +309,14 @@ func TestIdleKeysAreForgottenAndUsedOnesAreNot(t *testing.T) {
 }
 
 func TestReplicasCountOneAnother(t *testing.T) {
-	server := startRedis(t)
-	a, b := NewShared(connect(t, server.url), 9, 5*time.Millisecond, quiet), NewShared(connect(t, server.url), 9, 5*time.Millisecond, quiet)
+	server := redistest.Start(t)
+	a, b := NewShared(connect(t, server.URL), 9, 5*time.Millisecond, quiet), NewShared(connect(t, server.URL), 9, 5*time.Millisecond, quiet)
 	a.countReplicas(t.Context())
 	b.countReplicas(t.Context())
 	if got := b.replicas.Load(); got != 2 {
 		t.Errorf("the second counts %d", got)
 	}
-	server.cmd.Process.Kill()
+	server.Kill()
 	b.countReplicas(t.Context())
 	if got := b.replicas.Load(); got != 2 {
 		t.Errorf("without Redis the last known number was lost: %d", got)
@@ -365,10 +324,36 @@ func TestReplicasCountOneAnother(t *testing.T) {
 }
 
 func BenchmarkDecideFromLease(b *testing.B) {
-	st := NewShared(connect(b, startRedis(b).url), 1, 5*time.Millisecond, quiet).Store(1 << 30)
+	st := NewShared(connect(b, redistest.Start(b).URL), 1, 5*time.Millisecond, quiet).Store(1 << 30)
 	rate := limiter.Rate{Period: time.Second, Limit: 1e6}
 	b.ReportAllocs()
 	for b.Loop() {
 		st.Get(b.Context(), "k", rate)
+	}
+}
+
+func TestLimitsHoldOnACluster(t *testing.T) {
+	url := redistest.StartCluster(t).URL
+	a, b := patient(connect(t, url)), patient(connect(t, url))
+	rate := limiter.Rate{Period: time.Hour, Limit: 1}
+	for _, key := range []string{"client:a", "client:b", "client:c", "ip:2001:db8::/64", "odd{}name"} { // of several nodes
+		if n := admitted(t, a.Store(5), key, rate, 3) + admitted(t, b.Store(5), key, rate, 20); n != 5 {
+			t.Errorf("%s: %d of a burst of 5 were admitted by two replicas", key, n)
+		}
+		if _, err := a.Store(5).Reset(t.Context(), key, rate); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+		a.hold(t.Context(), key, time.Hour)
+		if n := admitted(t, a.Store(5), key, rate, 1); n != 0 {
+			t.Errorf("%s was admitted in spite of the hold", key)
+		}
+	}
+	if !a.Healthy() || !b.Healthy() {
+		t.Error("decisions were local")
+	}
+	a.countReplicas(t.Context())
+	b.countReplicas(t.Context())
+	if n := b.replicas.Load(); n != 2 {
+		t.Errorf("%d replicas are counted", n)
 	}
 }
