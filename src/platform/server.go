@@ -22,7 +22,7 @@ type ServerConfig struct {
 	// for load balancers that learn of it by probing. Kubernetes does the same with a preStop sleep.
 	ShutdownDelay time.Duration `env:"SHUTDOWN_DELAY" envDefault:"0s"`
 	// DrainTimeout bounds the wait for requests in flight.
-	DrainTimeout time.Duration `env:"DRAIN_TIMEOUT" envDefault:"25s"`
+	DrainTimeout time.Duration `env:"DRAIN_TIMEOUT" envDefault:"35s"`
 	// TLSCert and TLSKey, in PEM, make the API speak TLS alone, probes included; given as files they may be renewed at any
 	// time. Metrics stay in the clear.
 	TLSCert Secret `env:"TLS_CERT"`
