@@ -26,14 +26,14 @@ type Config struct {
 	Network string `env:"NETWORK" envDefault:"mainnet"`
 	// UpstreamMode says who answers the four swap operations. Jupiter exists on mainnet only.
 	UpstreamMode string `env:"UPSTREAM_MODE" envDefault:"jupiter"`
-	// JupiterAPIURL is of the swap API v1, or ends with /swap/v2 for Jupiter's newer pair of quote and swap, or is a self-hosted
-	// router's.
+	// JupiterAPIURL is of the swap API v1, or ends with /swap/v2 for Jupiter's newer pair of quote and swap. Prices, tokens and
+	// the paths of v2 are asked for there too.
 	JupiterAPIURL string          `env:"JUPITER_API_URL" envDefault:"https://api.jup.ag/swap/v1"`
 	JupiterAPIKey platform.Secret `env:"JUPITER_API_KEY"`
-	// JupiterFallbackURL, of the same kinds, is asked when the first fails, with a key of its own.
-	JupiterFallbackURL string          `env:"JUPITER_FALLBACK_URL"`
-	JupiterFallbackKey platform.Secret `env:"JUPITER_FALLBACK_API_KEY"`
-	RouteOptimizerURL  string          `env:"ROUTE_OPTIMIZER_URL"`
+	// Upstreams answer the four swap operations, the first choice first; the next is asked when one fails. Empty: JupiterAPIURL
+	// alone.
+	Upstreams         []UpstreamConfig `env:"UPSTREAMS"`
+	RouteOptimizerURL string           `env:"ROUTE_OPTIMIZER_URL"`
 	// OptimizerFallback lets the route-optimizer quote when no Jupiter does. Its quotes are marked.
 	OptimizerFallback bool `env:"OPTIMIZER_FALLBACK" envDefault:"false"`
 	// PriceOracleURL is asked for prices before Jupiter; empty: Jupiter alone.
@@ -67,7 +67,8 @@ type BreakerConfig struct {
 	FailureThreshold uint32 `env:"CIRCUIT_BREAKER_FAILURE_THRESHOLD" envDefault:"5"`
 	// FailureRatio opens it too, over the last seconds; 0: only failures in a row do.
 	FailureRatio float64 `env:"CIRCUIT_BREAKER_FAILURE_RATIO" envDefault:"0.5"`
-	// Timeout bounds one upstream call, also with the breaker disabled.
+	// Timeout bounds the upstream calls of one request, also with the breaker disabled: where several upstreams may be asked,
+	// each gets an equal part of what is left.
 	Timeout      time.Duration `env:"CIRCUIT_BREAKER_TIMEOUT" envDefault:"30s"`
 	ResetTimeout time.Duration `env:"CIRCUIT_BREAKER_RESET_TIMEOUT" envDefault:"60s"`
 }
@@ -89,9 +90,13 @@ func (c Config) Validate() error {
 	case modeJupiter:
 		check(c.RouteOptimizerURL != "" || !c.OptimizerFallback, "ROUTE_OPTIMIZER_URL is missing: OPTIMIZER_FALLBACK needs it")
 	case modeOptimizer:
+		check(len(c.Upstreams) == 0, "UPSTREAMS are Jupiter's: UPSTREAM_MODE %s never asks them", modeOptimizer)
 		check(c.RouteOptimizerURL != "", "ROUTE_OPTIMIZER_URL is missing: UPSTREAM_MODE %s needs it", modeOptimizer)
 	default:
 		check(false, "UPSTREAM_MODE must be %s or %s, not %q", modeJupiter, modeOptimizer, c.UpstreamMode)
+	}
+	if err := checkUpstreamNames(c.Upstreams); err != nil {
+		errs = append(errs, err)
 	}
 	check(c.MaxInFlight > 0, "UPSTREAM_MAX_IN_FLIGHT must be at least 1, not %d", c.MaxInFlight)
 	check(c.Breaker.FailureThreshold > 0, "CIRCUIT_BREAKER_FAILURE_THRESHOLD must be at least 1")

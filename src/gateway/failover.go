@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/platform"
@@ -17,7 +18,12 @@ const upstreamHeaderName = "X-Upstream"
 // ownQuoteMark begins a quote of the route-optimizer that was given in Jupiter's place, so that /swap knows it again.
 var ownQuoteMark = []byte(`{"servedBy":"` + optimizerName + `",`)
 
-const optimizerName = "route-optimizer"
+// What the gateway calls the upstreams that are no item of UPSTREAMS.
+const (
+	jupiterName   = "jupiter"
+	optimizerName = "route-optimizer"
+	oracleName    = "price-oracle"
+)
 
 // isOwnQuote says whether the quote in a swap request bears the mark, wherever a client that rebuilt the quote has put it.
 func isOwnQuote(swap []byte) bool {
@@ -32,40 +38,84 @@ func isOwnQuote(swap []byte) bool {
 	return json.Unmarshal(swap, &req) == nil && req.QuoteResponse.ServedBy == optimizerName
 }
 
-// failsOver says whether another upstream may do better: nobody answered, or the answer is a failure that is not the caller's.
-func failsOver(a *answer, err error) bool {
-	if err == nil {
-		return a.status >= 500 && !callersFault(a)
+// failsOver says whether another upstream may do better: nobody answered, the answer is a failure that is not the caller's, or
+// this upstream is one that cannot know.
+func (u *upstream) failsOver(a *answer, err error) bool {
+	if err != nil {
+		return errors.As(err, &cannotServe{}) || statusOf(nil, err) >= 500
 	}
+	if u.kind == kindMetis && a.status == http.StatusBadRequest {
+		// A router of one's own learns tokens and markets after its start, and some only at the next one.
+		return jupiter.DecodeError(a.status, a.body).Code == jupiter.CodeTokenNotTradable
+	}
+	return a.status >= 500 && !callersFault(a)
+}
+
+// statusOf is the status that a caller would see.
+func statusOf(a *answer, err error) int {
 	var e *jupiter.Error
-	return errors.As(err, &e) && e.Status >= 500
+	switch {
+	case err == nil && a != nil:
+		return a.status
+	case errors.As(err, &e):
+		return e.Status
+	}
+	return 0
+}
+
+// upstreamsFor are those to ask for c, in their order. The last for a quote, and the only one for a swap of such a quote, is
+// the route-optimizer, if the operator allows it. A swap goes first to those whose kind gave its quote.
+func (g *gateway) upstreamsFor(c *call) []*upstream {
+	switch {
+	case g.optimizer != nil && c.endpoint == endpointQuote:
+		return append(g.swaps[:len(g.swaps):len(g.swaps)], g.optimizer)
+	case g.optimizer != nil && isOwnQuote(c.body):
+		return []*upstream{g.optimizer}
+	case c.body == nil || len(g.swaps) == 1:
+		return g.swaps
+	}
+	fromV2 := isV2Quote(c.body)
+	var same, others []*upstream
+	for _, u := range g.swaps {
+		if (u.kind == kindSwapV2) == fromV2 {
+			same = append(same, u)
+		} else {
+			others = append(others, u)
+		}
+	}
+	return append(same, others...)
 }
 
 // fetchSwap asks the upstreams of the four swap operations in their order until one does not fail. All four are safe to
-// repeat: none sends a transaction. For a quote, and for a swap of such a quote, the last of them is the route-optimizer, if
-// the operator allows it.
+// repeat: none sends a transaction.
 func (g *gateway) fetchSwap(ctx context.Context, c *call) (*answer, error) {
-	upstreams := g.swaps
-	if c.endpoint == endpointQuote && g.optimizer != nil {
-		upstreams = append(upstreams[:len(upstreams):len(upstreams)], g.optimizer)
-	} else if g.optimizer != nil && isOwnQuote(c.body) {
-		upstreams = []*upstream{g.optimizer}
-	}
+	upstreams := g.upstreamsFor(c)
+	deadline := time.Now().Add(g.cfg.Breaker.Timeout)
 	var a *answer
 	var err error
 	for i, u := range upstreams {
-		next, nextErr := u.fetch(ctx, c)
-		if i > 0 && failsOver(next, nextErr) {
+		attempt := c
+		if len(upstreams) > 1 {
+			left := time.Until(deadline)
+			if left <= 0 {
+				break
+			}
+			shared := *c
+			shared.timeout = left / time.Duration(len(upstreams)-i)
+			attempt = &shared
+		}
+		next, nextErr := u.fetch(ctx, attempt)
+		if i > 0 && statusOf(a, err) >= 500 && u.failsOver(next, nextErr) {
 			if next != nil {
 				next.close()
 			}
-			continue // the first choice's failure says more
+			continue // the first failure says more
 		}
 		if a != nil {
 			a.close()
 		}
 		a, err = next, nextErr
-		if !failsOver(a, err) {
+		if !u.failsOver(a, err) {
 			if err == nil && u != g.swaps[0] {
 				a.header.Set(upstreamHeaderName, u.name)
 				if u == g.optimizer && c.endpoint == endpointQuote && a.status == http.StatusOK {

@@ -3,6 +3,8 @@ package gateway
 import (
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -22,15 +24,15 @@ func TestFailoverGoesThroughTheUpstreamsInOrder(t *testing.T) {
 		{"the first choice", ok("jupiter"), ok("fallback"), ok("optimizer"), 200, `{"from":"jupiter"}`, ""},
 		{"a refusal is an answer", says(400, `{"error":"No routes found"}`), ok("fallback"), ok("optimizer"), 400, `{"error":"No routes found"}`, ""},
 		{"so is a limit", says(429, `{"code":429}`), ok("fallback"), ok("optimizer"), 429, `{"code":429}`, ""},
-		{"no answer", down, ok("fallback"), ok("optimizer"), 200, `{"from":"fallback"}`, "jupiter-fallback"},
-		{"a failure", says(500, `{}`), ok("fallback"), ok("optimizer"), 200, `{"from":"fallback"}`, "jupiter-fallback"},
+		{"no answer", down, ok("fallback"), ok("optimizer"), 200, `{"from":"fallback"}`, "second"},
+		{"a failure", says(500, `{}`), ok("fallback"), ok("optimizer"), 200, `{"from":"fallback"}`, "second"},
 		{"two failures", says(500, `{}`), down, ok("optimizer"), 200, optimizers, "route-optimizer"},
-		{"the second refuses", says(503, `{}`), says(400, `{"e":1}`), ok("optimizer"), 400, `{"e":1}`, "jupiter-fallback"},
+		{"the second refuses", says(503, `{}`), says(400, `{"e":1}`), ok("optimizer"), 400, `{"e":1}`, "second"},
 		{"all fail: the first one's failure", says(503, `{"first":1}`), says(500, `{}`), says(500, `{}`), 503, `{"first":1}`, ""},
 		{"the optimizer has no route", down, down, says(400, `{"error":"x","errorCode":"NO_ROUTES_FOUND"}`), 400, `{"error":"x","errorCode":"NO_ROUTES_FOUND"}`, "route-optimizer"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			gw := start(t, "JUPITER_API_URL="+newStub(t, tt.jupiter).URL+"/swap/v1", "JUPITER_FALLBACK_URL="+newStub(t, tt.fallback).URL,
+			gw := start(t, "UPSTREAMS=first=swap-v1 "+newStub(t, tt.jupiter).URL+"/swap/v1,second=swap-v1 "+newStub(t, tt.fallback).URL,
 				"ROUTE_OPTIMIZER_URL="+newStub(t, tt.optimizer).URL, "OPTIMIZER_FALLBACK=true", "QUOTE_CACHE_TTL=0s")
 			r := get(t, gw.api+goodQuote)
 			if r.status != tt.status || r.body != tt.body || r.header.Get("X-Upstream") != tt.upstream || !json.Valid([]byte(r.body)) {
@@ -40,19 +42,109 @@ func TestFailoverGoesThroughTheUpstreamsInOrder(t *testing.T) {
 	}
 }
 
-func TestOpenBreakerFailsOverWithoutAskingAgain(t *testing.T) {
-	jup, fallback := newStub(t, says(500, `{}`)), newStub(t, says(200, `{}`))
-	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "JUPITER_FALLBACK_URL="+fallback.URL, "JUPITER_API_KEY=one", "JUPITER_FALLBACK_API_KEY=two", "QUOTE_CACHE_TTL=0s")
+func TestEachUpstreamHasItsOwnBreakersAndItsOwnKey(t *testing.T) {
+	jup, second, own := newStub(t, says(500, `{}`)), newStub(t, says(500, `{}`)), newStub(t, says(200, `{}`))
+	keyFile := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(keyFile, []byte("two\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "JUPITER_API_KEY=one", "QUOTE_CACHE_TTL=0s",
+		"UPSTREAMS=public=swap-v1 "+jup.URL+"/swap/v1, second=swap-v1 "+second.URL+"/swap/v1 "+keyFile+",own=metis "+own.URL)
 	for range 20 {
-		if r := get(t, gw.api+goodQuote); r.status != 200 {
-			t.Fatalf("status %d", r.status)
+		if r := get(t, gw.api+goodQuote); r.status != 200 || r.header.Get("X-Upstream") != "own" {
+			t.Fatalf("status %d from %q", r.status, r.header.Get("X-Upstream"))
 		}
 	}
-	if n := len(jup.requests()); n != 5 {
-		t.Errorf("the broken upstream was asked %d times", n)
+	if one, two := len(jup.requests()), len(second.requests()); one != 5 || two != 5 {
+		t.Errorf("the broken upstreams were asked %d and %d times, want 5", one, two)
 	}
-	if one, two := jup.last(t).Header.Get("X-Api-Key"), fallback.last(t).Header.Get("X-Api-Key"); one != "one" || two != "two" {
-		t.Errorf("keys went to the wrong upstream: %q, %q", one, two)
+	for want, s := range map[string]*stub{"one": jup, "two": second, "": own} {
+		if got := s.last(t).Header.Get("X-Api-Key"); got != want {
+			t.Errorf("the key %q went where %q should", got, want)
+		}
+	}
+	if metrics := get(t, gw.metrics+"/metrics").body; !strings.Contains(metrics, `jupiter_upstream_breaker_state{endpoint="quote",upstream="second"} 2`) ||
+		!strings.Contains(metrics, `jupiter_upstream_breaker_state{endpoint="swap",upstream="second"} 0`) {
+		t.Error("the metrics do not tell the breakers apart")
+	}
+	if r := do(t, "POST", gw.api+"/swap", goodSwap); r.status != 200 || len(jup.requests()) != 6 {
+		t.Errorf("a swap, whose breaker is closed: %d, %d calls", r.status, len(jup.requests()))
+	}
+}
+
+func TestTheKeyOfJupiterGoesToNoOtherHost(t *testing.T) {
+	elsewhere := newStub(t, says(200, `{}`))
+	gw := start(t, "JUPITER_API_URL=http://localhost:1/swap/v1", "JUPITER_API_KEY=secret", "UPSTREAMS=other=swap-v1 "+elsewhere.URL+"/swap/v1")
+	if r := get(t, gw.api+goodQuote); r.status != 200 || elsewhere.last(t).Header.Get("X-Api-Key") != "" {
+		t.Errorf("%d, with key %q", r.status, elsewhere.last(t).Header.Get("X-Api-Key"))
+	}
+}
+
+func TestUpstreamsShareTheTimeThatARequestMayTake(t *testing.T) {
+	hangs := func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	first, second := newStub(t, hangs), newStub(t, hangs)
+	gw := start(t, "UPSTREAMS=first=swap-v1 "+first.URL+",second=swap-v1 "+second.URL, "CIRCUIT_BREAKER_TIMEOUT=300ms", "QUOTE_CACHE_TTL=0s")
+	r := get(t, gw.api+goodQuote)
+	wantError(t, r, 504, "UPSTREAM_TIMEOUT")
+	if !strings.Contains(r.body, "first did not answer within 150ms") || len(first.requests()) != 1 || len(second.requests()) != 1 {
+		t.Errorf("asked %d and %d times, then said %s", len(first.requests()), len(second.requests()), r.body)
+	}
+}
+
+func TestOneKindsLimitsAreNotAnothers(t *testing.T) {
+	from := func(name string) http.HandlerFunc { return says(200, `{"from":"`+name+`"}`) }
+	unknown := says(400, `{"error":"The token is not tradable","errorCode":"TOKEN_NOT_TRADABLE"}`)
+	v2Swap := `{"userPublicKey":"` + wsol + `","quoteResponse":{"routePlan":[{"percent":null,"bps":10000}]}}`
+	v1Swap := `{"userPublicKey":"` + wsol + `","quoteResponse":{"routePlan":[{"percent":100,"bps":null}]}}`
+	for _, tt := range []struct {
+		name          string
+		kinds         [2]string
+		first, second http.HandlerFunc
+		target, body  string
+		status        int
+		want          string
+	}{
+		{"a token that the own router does not know yet", [2]string{"metis", "swap-v1"}, unknown, from("second"), goodQuote, "", 200, `{"from":"second"}`},
+		{"a token that nobody knows", [2]string{"metis", "swap-v1"}, unknown, unknown, goodQuote, "", 400, "TOKEN_NOT_TRADABLE"},
+		{"a token that Jupiter does not know", [2]string{"swap-v1", "metis"}, unknown, from("second"), goodQuote, "", 400, "TOKEN_NOT_TRADABLE"},
+		{"the own router does not know, Jupiter fails", [2]string{"metis", "swap-v1"}, unknown, says(503, `{"failed":1}`), goodQuote, "", 503, "failed"},
+		{"ExactOut, which v2 has not", [2]string{"swap-v2", "swap-v1"}, from("first"), from("second"), goodQuote + "&swapMode=ExactOut", "", 200, `{"from":"second"}`},
+		{"ExactOut, v1 fails", [2]string{"swap-v1", "swap-v2"}, says(502, `{"failed":1}`), from("second"), goodQuote + "&swapMode=ExactOut", "", 502, "failed"},
+		{"a direct route, v2 first and v1 failing", [2]string{"swap-v2", "swap-v1"}, from("first"), says(502, `{"failed":1}`), goodQuote + "&onlyDirectRoutes=true", "", 502, "failed"},
+		{"a swap of v2's quote", [2]string{"swap-v1", "swap-v2"}, from("first"), from("second"), "/swap", v2Swap, 200, `{"from":"second"}`},
+		{"a swap of v1's quote", [2]string{"swap-v2", "swap-v1"}, from("first"), from("second"), "/swap", v1Swap, 200, `{"from":"second"}`},
+		{"a swap of the first choice's quote", [2]string{"swap-v2", "swap-v1"}, from("first"), from("second"), "/swap", v2Swap, 200, `{"from":"first"}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			gw := start(t, "QUOTE_CACHE_TTL=0s", "UPSTREAMS=first="+tt.kinds[0]+" "+newStub(t, tt.first).URL+",second="+tt.kinds[1]+" "+newStub(t, tt.second).URL)
+			method := "GET"
+			if tt.body != "" {
+				method = "POST"
+			}
+			if r := do(t, method, gw.api+tt.target, tt.body); r.status != tt.status || !strings.Contains(r.body, tt.want) {
+				t.Errorf("got %d %s, want %d %s", r.status, r.body, tt.status, tt.want)
+			}
+		})
+	}
+}
+
+func TestWrongUpstreamsAreRefusedAtStart(t *testing.T) {
+	for _, list := range []string{"https://api.jup.ag/swap/v1", "a=swap-v3 https://x", "a=metis", "a=metis http://x /no/such/file",
+		"A=metis http://x", "a=metis http://x,a=metis http://y", "jupiter=metis http://x"} {
+		if _, err := platform.Load[Config]([]string{"UPSTREAMS=" + list}); err == nil || !strings.Contains(err.Error(), "UPSTREAMS") {
+			t.Errorf("%q: %v", list, err)
+		}
+	}
+	if _, err := platform.Load[Config]([]string{"UPSTREAMS=a=metis http://x", "UPSTREAM_MODE=optimizer", "ROUTE_OPTIMIZER_URL=http://y"}); err == nil {
+		t.Error("upstreams that are never asked")
+	}
+	cfg, err := platform.Load[Config]([]string{"UPSTREAMS=a=metis http://user:word@x:8080,b=swap-v2 https://y/swap/v2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := platform.Print(&text, cfg); err != nil || !strings.Contains(text.String(), "UPSTREAMS=a=metis http://user:xxxxx@x:8080,b=swap-v2 https://y/swap/v2\n") {
+		t.Errorf("%v, printed as %s", err, text.String())
 	}
 }
 

@@ -20,9 +20,10 @@ type gateway struct {
 	cfg       Config
 	log       *slog.Logger
 	metrics   *metrics
-	swaps     []*upstream // of the four swap operations, the first choice first
+	swaps     []*upstream // of the four swap operations, the first choice first: UPSTREAMS
 	optimizer *upstream   // stands in for all of them; nil: not allowed
-	jupiter   *upstream   // nil where Jupiter is not: any network but mainnet
+	jupiter   *upstream   // JUPITER_API_URL; nil where Jupiter is not: any network but mainnet
+	metered   []*upstream // those that share the quota of JUPITER_API_KEY
 	oracle    *upstream   // nil if none is configured
 	upstreams []*upstream
 	who       *identity
@@ -57,13 +58,14 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 	service.Background = append(service.Background, shared.Run, g.quotes.run, func(ctx context.Context) error {
 		return g.dexes.run(ctx, g.fetchDexes, p.Log)
 	})
-	if g.jupiter != nil {
-		g.jupiter.budget = newBudget(cfg.Budget, shared, p.Registry)
-		service.Background = append(service.Background, g.jupiter.budget.Run)
+	if len(g.metered) > 0 {
+		b := newBudget(cfg.Budget, shared, p.Registry)
+		for _, u := range g.metered {
+			u.budget = b
+		}
+		service.Background = append(service.Background, b.Run)
 	}
-	if service.Handler, err = g.handler(); err != nil {
-		return err
-	}
+	service.Handler = g.handler()
 	return p.Serve(ctx, cfg.ServerConfig, service)
 }
 
@@ -71,15 +73,12 @@ func newGateway(cfg Config, p *platform.Process, transport http.RoundTripper) (*
 	g := &gateway{cfg: cfg, log: p.Log, metrics: newMetrics(p.Registry), dexes: newDexes(),
 		who: &identity{required: cfg.ClientKeysRequired, trusted: cfg.TrustedProxies}}
 	var errs []error
-	add := func(name, variable, url string, key func() string) *upstream {
+	add := func(name, variable, url, kind string, key func() string) *upstream {
 		client, err := jupiter.NewClient(url, key, transport)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", variable, err))
 		}
-		u := &upstream{name: name, client: client, timeout: cfg.Breaker.Timeout, maxInFlight: cfg.MaxInFlight, metrics: g.metrics, log: p.Log}
-		if strings.HasSuffix(strings.TrimRight(url, "/"), "/swap/v2") {
-			u.adapt = toSwapV2
-		}
+		u := &upstream{name: name, kind: kind, client: client, timeout: cfg.Breaker.Timeout, maxInFlight: cfg.MaxInFlight, metrics: g.metrics, log: p.Log}
 		if cfg.Breaker.Enabled {
 			u.breakers = g.newBreakers(name)
 		}
@@ -88,22 +87,37 @@ func newGateway(cfg Config, p *platform.Process, transport http.RoundTripper) (*
 		return u
 	}
 	if cfg.UpstreamMode == modeOptimizer {
-		g.swaps = []*upstream{add(optimizerName, "ROUTE_OPTIMIZER_URL", cfg.RouteOptimizerURL, nil)}
+		g.swaps = []*upstream{add(optimizerName, "ROUTE_OPTIMIZER_URL", cfg.RouteOptimizerURL, kindSwapV1, nil)}
 	} else {
-		g.jupiter = add("jupiter", "JUPITER_API_URL", cfg.JupiterAPIURL, cfg.JupiterAPIKey.Value)
-		g.swaps = []*upstream{g.jupiter}
-		if cfg.JupiterFallbackURL != "" {
-			g.swaps = append(g.swaps, add("jupiter-fallback", "JUPITER_FALLBACK_URL", cfg.JupiterFallbackURL, cfg.JupiterFallbackKey.Value))
+		kind := kindSwapV1
+		if strings.HasSuffix(strings.TrimRight(cfg.JupiterAPIURL, "/"), "/swap/v2") {
+			kind = kindSwapV2
 		}
+		g.jupiter = add(jupiterName, "JUPITER_API_URL", cfg.JupiterAPIURL, kind, cfg.JupiterAPIKey.Value)
+		for _, u := range cfg.Upstreams {
+			key, shares := u.key.Value, u.sharesKey(cfg.JupiterAPIURL)
+			if shares {
+				key = cfg.JupiterAPIKey.Value
+			}
+			added := add(u.Name, "UPSTREAMS", u.URL, u.Kind, key)
+			g.swaps = append(g.swaps, added)
+			if shares {
+				g.metered = append(g.metered, added)
+			}
+		}
+		if len(g.swaps) == 0 {
+			g.swaps = []*upstream{g.jupiter}
+		}
+		g.metered = append(g.metered, g.jupiter)
 		if cfg.OptimizerFallback {
-			g.optimizer = add(optimizerName, "ROUTE_OPTIMIZER_URL", cfg.RouteOptimizerURL, nil)
+			g.optimizer = add(optimizerName, "ROUTE_OPTIMIZER_URL", cfg.RouteOptimizerURL, kindSwapV1, nil)
 		}
 		if cfg.Network != "mainnet" {
 			p.Log.Warn("Jupiter serves mainnet only", "NETWORK", cfg.Network, "UPSTREAM_MODE", cfg.UpstreamMode)
 		}
 	}
 	if cfg.PriceOracleURL != "" {
-		g.oracle = add("price-oracle", "PRICE_ORACLE_URL", cfg.PriceOracleURL, nil)
+		g.oracle = add(oracleName, "PRICE_ORACLE_URL", cfg.PriceOracleURL, kindSwapV1, nil)
 	}
 	if cfg.ClientKeys.Value() != "" {
 		var err error

@@ -3,7 +3,9 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,10 +58,17 @@ func (q quota) check() error {
 
 // parseRouteQuotas reads RATE_LIMIT_ROUTES.
 func (c RateLimitConfig) parseRouteQuotas() (map[string]quota, error) {
+	known := map[string]bool{}
+	for _, r := range new(gateway).routes() {
+		known[r.name] = true
+	}
 	quotas := map[string]quota{}
 	var errs []error
 	for _, item := range c.Routes {
 		route, text, _ := strings.Cut(item, "=")
+		if !known[route] {
+			errs = append(errs, fmt.Errorf("RATE_LIMIT_ROUTES: there is no route %q, only %s", route, strings.Join(slices.Sorted(maps.Keys(known)), ", ")))
+		}
 		q, err := parseQuota(text)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("RATE_LIMIT_ROUTES %s: %w", item, err))

@@ -124,7 +124,7 @@ func TestKillingAReplicaRedisAndTheUpstreamUnderLoadFailsFewRequestsAndLeavesLim
 	for i := range 3 {
 		api, m := freeAddress(t), freeAddress(t)
 		replicas = append(replicas, newProcess(t, []string{"TEST_PROCESS=replica", "LISTEN_ADDRESS=" + api, "METRICS_ADDRESS=" + m,
-			"REDIS_URL=redis://" + redisAddress, "JUPITER_API_URL=http://" + upstreamAddress, "JUPITER_FALLBACK_URL=http://" + fallbackAddress,
+			"REDIS_URL=redis://" + redisAddress, "UPSTREAMS=first=swap-v1 http://" + upstreamAddress + ",second=swap-v1 http://" + fallbackAddress,
 			"TRUSTED_PROXIES=127.0.0.1/32", "QUOTE_CACHE_TTL=0s", "RATE_LIMIT_REDIS_TIMEOUT=200ms", "CIRCUIT_BREAKER_RESET_TIMEOUT=1s", "LOG_LEVEL=error",
 			fmt.Sprint("RATE_LIMIT_REQUESTS_PER_MINUTE=", perMinute), fmt.Sprint("RATE_LIMIT_BURST_SIZE=", burst)}, os.Args[0]))
 		metrics = append(metrics, "http://"+m+"/metrics")

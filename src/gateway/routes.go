@@ -1,12 +1,9 @@
 package gateway
 
 import (
-	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -47,12 +44,10 @@ func (g *gateway) routes() []route {
 }
 
 // handler serves the routes.
-func (g *gateway) handler() (http.Handler, error) {
-	names := map[string]bool{}
+func (g *gateway) handler() http.Handler {
 	exact := map[string]http.Handler{}        // most paths need no matching
 	router := mux.NewRouter().SkipClean(true) // canonicalPath has done it
 	for _, r := range g.routes() {
-		names[r.name] = true
 		h := platform.Route(r.name, g.admit(r.name, allow(r.method, compress(r.serve))))
 		if strings.Contains(r.pattern, "{") {
 			router.Handle(r.pattern, h)
@@ -63,20 +58,13 @@ func (g *gateway) handler() (http.Handler, error) {
 	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		jupiter.WriteError(w, jupiter.Errorf(http.StatusNotFound, jupiter.CodeNotFound, "no route matches %s", r.URL.Path))
 	})
-	if g.limits != nil {
-		for name := range g.limits.routes {
-			if !names[name] {
-				return nil, fmt.Errorf("RATE_LIMIT_ROUTES: there is no route %q, only %s", name, strings.Join(slices.Sorted(maps.Keys(names)), ", "))
-			}
-		}
-	}
 	return cors(g.cfg.CORSAllowOrigin, canonicalPath(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h, ok := exact[r.URL.Path]; ok {
 			h.ServeHTTP(w, r)
 			return
 		}
 		router.ServeHTTP(w, r)
-	}))), nil
+	})))
 }
 
 // admit lets in whom the operator knows, within their limits.

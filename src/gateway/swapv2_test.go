@@ -36,7 +36,22 @@ func TestSwapV2UpstreamIsAskedInItsOwnTerms(t *testing.T) {
 	wantError(t, get(t, gw.api+goodQuote+"&swapMode=ExactOut"), 400, "NOT_SUPPORTED")
 	wantError(t, do(t, "POST", gw.api+"/swap", `{"userPublicKey":"`+wsol+`",`+quote+`,"prioritizationFeeLamports":5000}`), 400, "NOT_SUPPORTED")
 	wantError(t, do(t, "POST", gw.api+"/swap", `{"userPublicKey":"`+wsol+`",`+quote+`,"computeUnitPriceMicroLamports":1}`), 400, "NOT_SUPPORTED")
+	for _, parameter := range []string{"onlyDirectRoutes", "asLegacyTransaction", "forJitoBundle"} {
+		wantError(t, get(t, gw.api+goodQuote+"&"+parameter+"=true"), 400, "NOT_SUPPORTED")
+	}
+	wantError(t, do(t, "POST", gw.api+"/swap", `{"userPublicKey":"`+wsol+`",`+quote+`,"asLegacyTransaction":true}`), 400, "NOT_SUPPORTED")
 	if n := len(jup.requests()); n != asked {
 		t.Errorf("the upstream was asked %d times for what it does not do", n-asked)
+	}
+}
+
+func TestSwapV2AnswersInV1sTerms(t *testing.T) {
+	jup := newStub(t, says(200, `{"swapInstruction":{"data":"x"},"addressesByLookupTableAddress":{"b":["1"],"a":["2","3"]}}`))
+	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v2")
+	r := do(t, "POST", gw.api+"/swap-instructions", goodSwap)
+	same(t, "lookup tables", []byte(r.body), []byte(`{"swapInstruction":{"data":"x"},"addressesByLookupTableAddress":{"b":["1"],"a":["2","3"]},"addressLookupTableAddresses":["a","b"]}`))
+	get(t, gw.api+goodQuote+"&onlyDirectRoutes=false&allowDynamicSwap=false")
+	if q := jup.last(t).Query; !strings.Contains(q, "dynamicSwap=false") || strings.Contains(q, "allow") {
+		t.Errorf("asked %s", q)
 	}
 }

@@ -46,6 +46,7 @@ type call struct {
 	header   http.Header
 	body     []byte
 	priority ratelimit.Priority
+	timeout  time.Duration // 0: the upstream's own
 	// unmetered calls are not counted in the quota that the others share.
 	unmetered bool
 }
@@ -91,8 +92,8 @@ func (a *answer) writeTo(w http.ResponseWriter) {
 // upstream is one server that speaks Jupiter's API.
 type upstream struct {
 	name     string
+	kind     string
 	client   *jupiter.Client
-	adapt    func(*call) (*call, error) // nil: it speaks the swap API v1
 	timeout  time.Duration
 	breakers map[string]*breaker // by endpoint; nil: no breakers
 	budget   *budget             // nil: the upstream sets no quota
@@ -106,12 +107,19 @@ type upstream struct {
 // fetch sends c and returns the answer, which the caller must write or close. An error is a *jupiter.Error, or the cause
 // of ctx's end.
 func (u *upstream) fetch(ctx context.Context, c *call) (*answer, error) {
-	if u.adapt != nil {
-		var err error
-		if c, err = u.adapt(c); err != nil {
+	if u.kind == kindSwapV2 {
+		adapted, err := toSwapV2(c)
+		if err != nil {
 			return nil, err
 		}
+		a, err := u.ask(ctx, adapted)
+		fromSwapV2(c, a)
+		return a, err
 	}
+	return u.ask(ctx, c)
+}
+
+func (u *upstream) ask(ctx context.Context, c *call) (*answer, error) {
 	b := u.breakers[c.endpoint]
 	// An open breaker refuses below; the quota is for calls that are made.
 	if u.budget != nil && !c.unmetered && (b == nil || b.State() != gobreaker.StateOpen) {
@@ -147,14 +155,22 @@ func (u *upstream) roundTrip(ctx context.Context, c *call) (*answer, error) {
 	u.log.Warn("upstream call did not end in an answer", "request_id", platform.RequestID(ctx), "upstream", u.name,
 		"endpoint", c.endpoint, "error", err)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, jupiter.Errorf(http.StatusGatewayTimeout, jupiter.CodeUpstreamTimeout, "%s did not answer within %v", u.name, u.timeout)
+		return nil, jupiter.Errorf(http.StatusGatewayTimeout, jupiter.CodeUpstreamTimeout, "%s did not answer within %v", u.name, u.patience(c).Round(time.Millisecond))
 	}
 	return nil, jupiter.Errorf(http.StatusBadGateway, jupiter.CodeUpstreamUnavailable, "%s gave no complete answer", u.name)
 }
 
+// patience is how long c may take.
+func (u *upstream) patience(c *call) time.Duration {
+	if c.timeout > 0 {
+		return min(c.timeout, u.timeout)
+	}
+	return u.timeout
+}
+
 // exchange gives an answer or an error, never both; the time bound covers the answer to its last byte.
 func (u *upstream) exchange(ctx context.Context, c *call) (_ *answer, err error) {
-	ctx, cancel := context.WithTimeout(ctx, u.timeout)
+	ctx, cancel := context.WithTimeout(ctx, u.patience(c))
 	keep := false
 	defer func() {
 		if !keep {

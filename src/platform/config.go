@@ -52,8 +52,12 @@ func Names(cfg any) []string {
 func Print(w io.Writer, cfg any) error {
 	for _, f := range fieldsOf(reflect.Indirect(reflect.ValueOf(cfg))) {
 		value := fmt.Sprint(f.value.Interface())
-		if list, ok := f.value.Interface().([]string); ok {
-			value = strings.Join(list, ",")
+		if f.value.Kind() == reflect.Slice {
+			items := make([]string, f.value.Len())
+			for i := range items {
+				items[i] = fmt.Sprint(f.value.Index(i).Interface())
+			}
+			value = strings.Join(items, ",")
 		}
 		if u, err := url.Parse(value); err == nil && u.User != nil {
 			value = u.Redacted()

@@ -23,6 +23,12 @@ METRICS_ADDRESS: ":9090"
 # The preStop sleep is the delay: the process still serves while the endpoints forget it.
 SHUTDOWN_DELAY: 0s
 DRAIN_TIMEOUT: {{ printf "%ds" (int64 .Values.shutdown.drainTimeoutSeconds) | quote }}
+{{- with .Values.global.tracing }}
+{{- if .otlpEndpoint }}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ .otlpEndpoint | quote }}
+OTEL_TRACES_SAMPLER_ARG: {{ .sampleRatio | quote }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "jupiter.config.api-gateway" -}}
@@ -32,8 +38,8 @@ DRAIN_TIMEOUT: {{ printf "%ds" (int64 .Values.shutdown.drainTimeoutSeconds) | qu
 UPSTREAM_MODE: {{ $values.upstreamMode | quote }}
 {{- if eq $values.upstreamMode "jupiter" }}
 {{ include "jupiter.config.jupiter" . }}
-{{- with $values.fallback.jupiterApiUrl }}
-JUPITER_FALLBACK_URL: {{ . | quote }}
+{{- with $values.upstreams }}
+UPSTREAMS: {{ include "jupiter.upstreams" . | quote }}
 {{- end }}
 OPTIMIZER_FALLBACK: {{ $values.fallback.optimizer | quote }}
 {{- end }}

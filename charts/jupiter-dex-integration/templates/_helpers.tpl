@@ -109,7 +109,7 @@ true
 
 {{/* The URL of a component inside the cluster. */}}
 {{- define "jupiter.url" -}}
-{{- printf "http://%s:8080" (include "jupiter.componentName" .) -}}
+{{- printf "%s://%s:8080" (ternary "https" "http" (eq (include "jupiter.tls" .) "true")) (include "jupiter.componentName" .) -}}
 {{- end -}}
 
 {{/*
@@ -172,7 +172,23 @@ key: {{ .existingSecretPasswordKey }}
 {{- end -}}
 {{- end -}}
 
-{{/* The files a component reads secrets from: a list of {env, file, secret, key}. */}}
+{{/* UPSTREAMS, as the gateway reads it. */}}
+{{- define "jupiter.upstreams" -}}
+{{- $items := list -}}
+{{- range . -}}
+{{- $items = append $items (printf "%s=%s %s%s" .name .kind .url (empty .secretKey | ternary "" (printf " /run/secrets/jupiter-dex/upstream-%s" .name))) -}}
+{{- end -}}
+{{- join "," $items -}}
+{{- end -}}
+
+{{/* Whether a component's API speaks TLS: "true" or "". */}}
+{{- define "jupiter.tls" -}}
+{{- if and (eq .component "api-gateway") .root.Values.apiGateway.tls.existingSecret -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/* The files a component reads secrets from: a list of {env, file, secret, key}; no env: the configuration names the file. */}}
 {{- define "jupiter.secretFiles" -}}
 {{- $gateway := eq .component "api-gateway" -}}
 {{- $oracle := eq .component "price-oracle" -}}
@@ -181,8 +197,14 @@ key: {{ .existingSecretPasswordKey }}
 {{- with and $jupiter (include "jupiter.secretKey" (dict "root" .root "secret" "jupiterApiKey")) }}
 - {env: JUPITER_API_KEY_FILE, file: jupiter-api-key, secret: {{ include "jupiter.secretName" $.root }}, key: {{ . }}}
 {{- end }}
-{{- with and $gateway .root.Values.apiGateway.fallback.jupiterApiUrl (include "jupiter.secretKey" (dict "root" .root "secret" "jupiterFallbackApiKey")) }}
-- {env: JUPITER_FALLBACK_API_KEY_FILE, file: jupiter-fallback-api-key, secret: {{ include "jupiter.secretName" $.root }}, key: {{ . }}}
+{{- range ternary .root.Values.apiGateway.upstreams list $gateway }}
+{{- if .secretKey }}
+- {file: upstream-{{ .name }}, secret: {{ include "jupiter.secretName" $.root }}, key: {{ .secretKey }}}
+{{- end }}
+{{- end }}
+{{- with and $gateway .root.Values.apiGateway.tls.existingSecret }}
+- {env: TLS_CERT_FILE, file: tls.crt, secret: {{ . }}, key: tls.crt}
+- {env: TLS_KEY_FILE, file: tls.key, secret: {{ . }}, key: tls.key}
 {{- end }}
 {{- with and $gateway (include "jupiter.secretKey" (dict "root" .root "secret" "clientKeys")) }}
 - {env: CLIENT_KEYS_FILE, file: client-keys, secret: {{ include "jupiter.secretName" $.root }}, key: {{ . }}}

@@ -72,8 +72,10 @@ spec:
               divisor: "1"
         {{- end }}
         {{- range $secretFiles }}
+        {{- if .env }}
         - name: {{ .env }}
           value: /run/secrets/jupiter-dex/{{ .file }}
+        {{- end }}
         {{- end }}
       {{- if not .job }}
       ports:
@@ -89,6 +91,9 @@ spec:
         httpGet:
           path: /health
           port: http
+          {{- if include "jupiter.tls" . }}
+          scheme: HTTPS
+          {{- end }}
         periodSeconds: 1
         timeoutSeconds: 2
         failureThreshold: 60
@@ -96,6 +101,9 @@ spec:
         httpGet:
           path: /ready
           port: http
+          {{- if include "jupiter.tls" . }}
+          scheme: HTTPS
+          {{- end }}
         periodSeconds: 5
         timeoutSeconds: 2
         failureThreshold: 2
@@ -103,6 +111,9 @@ spec:
         httpGet:
           path: /health
           port: http
+          {{- if include "jupiter.tls" . }}
+          scheme: HTTPS
+          {{- end }}
         periodSeconds: 10
         timeoutSeconds: 5
         failureThreshold: 3
