@@ -33,6 +33,11 @@ var alertRules = []Rule{{
 	Reason: "whoever is woken must see at a glance how bad it is and what to do",
 	Fix:    "give every alert a severity label, and a summary, a description and a runbook_url in its annotations",
 	Check:  checkAlertForm,
+}, {
+	Name:   "dashboard-form",
+	Reason: "a panel without a unit or thresholds is misread in a hurry, and one that does not say which network mixes them all",
+	Fix:    "give every panel a unit and thresholds, every dashboard a uid of its own and the variables namespace and pod, and every query namespace=\"$namespace\"",
+	Check:  inEachOverlay(checkDashboards),
 }}
 
 // prometheusRule is the part of a PrometheusRule that is judged.
@@ -120,12 +125,86 @@ func expressions(o *Overlay) []expression {
 			}
 			var found []expression
 			walk(dashboard, "", func(field, key, value string) {
+				if key == "query" { // of a variable, which is no PromQL but holds some
+					if values := labelValues.FindStringSubmatch(value); values != nil {
+						key, value = "expr", values[1]
+					}
+				}
 				if key == "expr" {
 					found = append(found, expression{object, "data[" + file + "]." + field, value})
 				}
 			})
 			slices.SortFunc(found, func(a, b expression) int { return strings.Compare(a.field, b.field) })
 			all = append(all, found...)
+		}
+	}
+	return all
+}
+
+// labelValues is Grafana's query for the values of a label.
+var labelValues = regexp.MustCompile(`^label_values\((.+), *\w+\)$`)
+
+// dashboard is the part of a Grafana dashboard that is judged.
+type dashboard struct {
+	UID        string `json:"uid"`
+	Templating struct {
+		List []variable `json:"list"`
+	} `json:"templating"`
+	Panels []struct {
+		Title   string `json:"title"`
+		Targets []struct {
+			Expr string `json:"expr"`
+		} `json:"targets"`
+		FieldConfig struct {
+			Defaults struct {
+				Unit       string `json:"unit"`
+				Thresholds struct {
+					Steps []json.RawMessage `json:"steps"`
+				} `json:"thresholds"`
+			} `json:"defaults"`
+		} `json:"fieldConfig"`
+	} `json:"panels"`
+}
+
+type variable struct {
+	Name string `json:"name"`
+}
+
+func checkDashboards(o *Overlay) []Finding {
+	var all []Finding
+	uids := map[string]string{}
+	for object, cm := range objects[*corev1.ConfigMap](o) {
+		for _, file := range slices.Sorted(maps.Keys(cm.Data)) {
+			var d dashboard
+			if filepath.Ext(file) != ".json" || json.Unmarshal([]byte(cm.Data[file]), &d) != nil || d.Panels == nil {
+				continue
+			}
+			report := func(field, format string, args ...any) {
+				all = append(all, Finding{Object: object.ID(), Field: "data[" + file + "]" + field, Problem: fmt.Sprintf(format, args...)})
+			}
+			if other, taken := uids[d.UID]; taken {
+				report(".uid", "%q is that of %s", d.UID, other)
+			}
+			uids[d.UID] = file
+			for _, name := range []string{"namespace", "pod"} {
+				if !slices.Contains(d.Templating.List, variable{name}) {
+					report(".templating", "lacks the variable %s", name)
+				}
+			}
+			for _, panel := range d.Panels {
+				field := ".panels[" + panel.Title + "]"
+				if panel.FieldConfig.Defaults.Unit == "" {
+					report(field, "lacks a unit")
+				}
+				if len(panel.FieldConfig.Defaults.Thresholds.Steps) == 0 {
+					report(field, "lacks thresholds")
+				}
+				for _, target := range panel.Targets {
+					if !strings.Contains(target.Expr, `namespace="$namespace"`) {
+						report(field, "asks for every network: %s", target.Expr)
+					}
+				}
+			}
 		}
 	}
 	return all
