@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/platform"
 	"jupiter-dex-integration/src/ratelimit"
 )
 
@@ -66,6 +68,8 @@ func newBudget(cfg BudgetConfig, shared *ratelimit.Shared, reg prometheus.Regist
 // wait returns once c may be sent.
 func (b *budget) wait(ctx context.Context, c *call) error {
 	start := time.Now()
+	ctx, span := platform.Span(ctx, "wait for Jupiter's quota", trace.SpanKindInternal)
+	defer span.End()
 	err := b.Wait(ctx, c.priority)
 	var exhausted *ratelimit.Exhausted
 	if errors.As(err, &exhausted) {

@@ -78,7 +78,7 @@ func newGateway(cfg Config, p *platform.Process, transport http.RoundTripper) (*
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", variable, err))
 		}
-		u := &upstream{name: name, kind: kind, client: client, timeout: cfg.Breaker.Timeout, maxInFlight: cfg.MaxInFlight, metrics: g.metrics, log: p.Log}
+		u := &upstream{name: name, kind: kind, own: name == optimizerName || name == oracleName, client: client, timeout: cfg.Breaker.Timeout, maxInFlight: cfg.MaxInFlight, metrics: g.metrics, log: p.Log}
 		if cfg.Breaker.Enabled {
 			u.breakers = g.newBreakers(name)
 		}

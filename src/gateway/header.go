@@ -12,7 +12,7 @@ import (
 
 // sentUpstream are the caller's header fields that an upstream sees. It is a list of what passes, not of what does not:
 // keys, cookies, addresses and whatever else a caller's own infrastructure adds stay here.
-var sentUpstream = []string{"Accept", "Accept-Language", "Content-Type", "User-Agent", "Traceparent", "Tracestate"}
+var sentUpstream = []string{"Accept", "Accept-Language", "Content-Type", "User-Agent"}
 
 // upstreamHeader returns the header to send upstream for r.
 func upstreamHeader(r *http.Request) http.Header {

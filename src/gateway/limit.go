@@ -13,8 +13,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/ulule/limiter/v3"
+	"go.opentelemetry.io/otel/trace"
 
 	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/platform"
 	"jupiter-dex-integration/src/ratelimit"
 )
 
@@ -135,7 +137,9 @@ func (l *limits) limit(route string, who *identity, next http.Handler) http.Hand
 		} else if c.limit != (quota{}) {
 			p = l.plan(c.limit)
 		}
-		state, err := p.Get(r.Context(), key)
+		ctx, span := platform.Span(r.Context(), "rate limit", trace.SpanKindInternal)
+		state, err := p.Get(ctx, key)
+		span.End()
 		if err != nil {
 			jupiter.WriteError(w, err)
 			return

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/platform"
@@ -93,6 +96,7 @@ func (a *answer) writeTo(w http.ResponseWriter) {
 type upstream struct {
 	name     string
 	kind     string
+	own      bool // one of our services, which may know the caller's trace
 	client   *jupiter.Client
 	timeout  time.Duration
 	breakers map[string]*breaker // by endpoint; nil: no breakers
@@ -141,7 +145,9 @@ func (u *upstream) ask(ctx context.Context, c *call) (*answer, error) {
 
 func (u *upstream) roundTrip(ctx context.Context, c *call) (*answer, error) {
 	start := time.Now()
+	ctx, span := platform.Span(ctx, u.name+" "+c.endpoint, trace.SpanKindClient)
 	a, err := u.exchange(ctx, c)
+	endSpan(span, a, err)
 	u.metrics.upstreamLatency.WithLabelValues(u.name, c.endpoint, outcome(a, err)).Observe(time.Since(start).Seconds())
 	if err == nil {
 		if u.budget != nil && !c.unmetered {
@@ -158,6 +164,19 @@ func (u *upstream) roundTrip(ctx context.Context, c *call) (*answer, error) {
 		return nil, jupiter.Errorf(http.StatusGatewayTimeout, jupiter.CodeUpstreamTimeout, "%s did not answer within %v", u.name, u.patience(c).Round(time.Millisecond))
 	}
 	return nil, jupiter.Errorf(http.StatusBadGateway, jupiter.CodeUpstreamUnavailable, "%s gave no complete answer", u.name)
+}
+
+// endSpan says what became of an upstream call.
+func endSpan(span trace.Span, a *answer, err error) {
+	if err != nil {
+		span.SetStatus(codes.Error, outcome(a, err))
+	} else if span.IsRecording() {
+		span.SetAttributes(attribute.Int("http.response.status_code", a.status))
+		if a.status >= 500 {
+			span.SetStatus(codes.Error, "")
+		}
+	}
+	span.End()
 }
 
 // patience is how long c may take.
@@ -186,6 +205,9 @@ func (u *upstream) exchange(ctx context.Context, c *call) (_ *answer, err error)
 		return nil, err
 	}
 	req.Header = c.header.Clone()
+	if u.own {
+		platform.Propagate(ctx, req.Header)
+	}
 	resp, err := u.client.Do(req)
 	if err != nil {
 		return nil, err

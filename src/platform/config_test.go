@@ -83,7 +83,9 @@ func TestPrintShowsEveryValueButNoSecret(t *testing.T) {
 	if err := Print(&out, cfg); err != nil {
 		t.Fatal(err)
 	}
-	want := `LISTEN_ADDRESS=:8080
+	want := `OTEL_EXPORTER_OTLP_ENDPOINT=
+OTEL_TRACES_SAMPLER_ARG=1
+LISTEN_ADDRESS=:8080
 METRICS_ADDRESS=:9090
 SHUTDOWN_DELAY=0s
 DRAIN_TIMEOUT=35s

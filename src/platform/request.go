@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // RequestIDHeader carries one id through every hop, from the client's answer to the last upstream call.
@@ -24,6 +25,7 @@ type request struct {
 	context.Context
 	id     string
 	route  string
+	span   trace.Span // nil: nothing is traced
 	answer responseRecorder
 }
 
@@ -107,7 +109,8 @@ func newAPIMetrics(reg prometheus.Registerer) *apiMetrics {
 }
 
 // instrument is the outermost handler of an API: request id, access log, metrics, and a 500 in place of a panic.
-func instrument(h http.Handler, log *slog.Logger, m *apiMetrics) http.Handler {
+// tracer may be nil.
+func instrument(h http.Handler, log *slog.Logger, m *apiMetrics, tracer trace.Tracer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		req := &request{Context: r.Context(), id: r.Header.Get(RequestIDHeader), route: "unmatched", answer: responseRecorder{ResponseWriter: w}}
@@ -115,6 +118,9 @@ func instrument(h http.Handler, log *slog.Logger, m *apiMetrics) http.Handler {
 			req.id = rand.Text()
 		}
 		w.Header()[RequestIDHeader] = []string{req.id}
+		if tracer != nil {
+			req.traced(tracer, r)
+		}
 		rec := &req.answer
 		m.inFlight.Inc()
 		defer func() {
@@ -134,6 +140,9 @@ func instrument(h http.Handler, log *slog.Logger, m *apiMetrics) http.Handler {
 			c := m.of(outcome{req.route, method, status})
 			c.requests.Inc()
 			c.latency.Observe(elapsed.Seconds())
+			if req.span != nil {
+				req.endSpan(method, status, p != nil)
+			}
 			if status >= 500 || p != nil { // or broken off
 				m.errors.WithLabelValues(req.route, method, strconv.Itoa(status)).Inc()
 			}
@@ -143,6 +152,9 @@ func instrument(h http.Handler, log *slog.Logger, m *apiMetrics) http.Handler {
 					slog.String("request_id", req.id), slog.String("method", r.Method), slog.String("route", req.route),
 					slog.String("path", r.URL.Path), slog.Int("status", status), slog.Int64("bytes", rec.bytes),
 					slog.Duration("duration", elapsed), slog.String("remote", r.RemoteAddr))
+				if req.span != nil {
+					line.AddAttrs(slog.String("trace_id", req.span.SpanContext().TraceID().String()))
+				}
 				h.Handle(req, line) // there is nowhere to report an error to
 			}
 			if p != nil {

@@ -16,6 +16,7 @@ import (
 
 // ServerConfig is the part of the configuration that every service has.
 type ServerConfig struct {
+	TraceConfig
 	ListenAddress  string `env:"LISTEN_ADDRESS" envDefault:":8080"`
 	MetricsAddress string `env:"METRICS_ADDRESS" envDefault:":9090"`
 	// ShutdownDelay is how long a terminated process goes on accepting while it already says that it is not ready,
@@ -45,6 +46,11 @@ func (p *Process) Serve(ctx context.Context, cfg ServerConfig, s Service) error 
 	if err != nil {
 		return err
 	}
+	tracer, flush, err := p.newTracer(ctx, cfg.TraceConfig)
+	if err != nil {
+		return err
+	}
+	defer flush()
 	api, err := p.Listen(cfg.ListenAddress)
 	if err != nil {
 		return fmt.Errorf("LISTEN_ADDRESS: %w", err)
@@ -61,7 +67,7 @@ func (p *Process) Serve(ctx context.Context, cfg ServerConfig, s Service) error 
 	defer metrics.Close()
 
 	ready := &readiness{checks: s.Checks}
-	instrumented := instrument(s.Handler, p.Log, newAPIMetrics(p.Registry))
+	instrumented := instrument(s.Handler, p.Log, newAPIMetrics(p.Registry), tracer)
 	root := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path { // probes stay out of the access log and of the request metrics
 		case "/health":
