@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -24,45 +25,70 @@ const maxManifest = 1 << 20
 // Run makes one backup and removes those beyond the retention. A backup that lacks something that exists is stored, and
 // is an error all the same: the error says what, the manifest says how much, and it never takes the place of a complete one.
 func Run(ctx context.Context, cfg RunConfig, p *platform.Process) error {
+	start := time.Now()
+	m, err := run(ctx, cfg, p)
+	if cfg.PushgatewayURL != "" {
+		if err := announce(ctx, cfg, m, time.Since(start), err); err != nil {
+			p.Log.Error("what came of the backup is in no metric", "error", err) // and takes nothing from the backup
+		}
+	}
+	return err
+}
+
+// run returns the manifest as far as it got.
+func run(ctx context.Context, cfg RunConfig, p *platform.Process) (m manifest, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, fmt.Errorf("the backup took longer than BACKUP_TIMEOUT %v", cfg.Timeout))
 	defer cancel()
 	recipients, err := cfg.recipients()
 	if err != nil {
-		return err
+		return m, err
 	}
 	key, err := cfg.signingKey()
 	if err != nil {
-		return err
+		return m, err
 	}
 	rdb, err := cfg.RedisConfig.ClientWaiting(replyTimeout)
 	if err != nil {
-		return err
+		return m, err
 	}
 	defer rdb.Close()
+	var objects *cluster
+	if len(cfg.Objects) > 0 {
+		if objects, err = cfg.ClusterConfig.open(); err != nil {
+			return m, err
+		}
+	}
 	dest, err := openDestination(ctx, cfg.StorageConfig)
 	if err != nil {
-		return err
+		return m, err
 	}
 	defer dest.Close()
 
 	now := time.Now().UTC().Truncate(time.Second)
-	m := manifest{Version: manifestVersion, Name: now.Format(nameLayout), CreatedAt: now, Program: platform.Version()}
+	m = manifest{Version: manifestVersion, Name: now.Format(nameLayout), CreatedAt: now, Program: platform.Version()}
 	taken, err := dest.backups(ctx)
 	if err != nil {
-		return err
+		return m, err
 	}
 	if slices.Contains(taken, m.Name) {
-		return fmt.Errorf("backup %s exists already: another run has begun within this second", m.Name)
+		return m, fmt.Errorf("backup %s exists already: another run has begun within this second", m.Name)
 	}
 
-	// The archive goes from Redis to its destination as a stream, hashed on the way.
+	// The archive goes to its destination as a stream, hashed on the way. Objects come first: a Redis that is to be restored
+	// may wait for its Secret.
 	r, w := io.Pipe()
 	var unread []error
 	var export sync.WaitGroup
 	export.Go(func() {
 		var err error
 		m.Contents, err = writeArchive(w, recipients, func(add func(string, any) error) (err error) {
-			unread, err = exportRedis(ctx, rdb, cfg.Prefixes, add)
+			if objects != nil {
+				if unread, err = objects.export(ctx, add); err != nil {
+					return err
+				}
+			}
+			failed, err := exportRedis(ctx, rdb, cfg.Prefixes, add)
+			unread = append(unread, failed...)
 			return err
 		})
 		w.CloseWithError(err)
@@ -72,12 +98,12 @@ func Run(ctx context.Context, cfg RunConfig, p *platform.Process) error {
 	r.CloseWithError(errors.New("the archive could not be stored")) // ends the export if the upload ended first
 	export.Wait()
 	if err != nil {
-		return errors.Join(err, context.Cause(ctx))
+		return m, errors.Join(err, context.Cause(ctx))
 	}
 	m.Archive.Bytes, m.Archive.SHA256 = sum.n, sum.hex()
 	// What is stored is read back: a backup counts once it is proven to be there.
 	if err := checkArchive(ctx, dest, m); err != nil {
-		return err
+		return m, err
 	}
 	if m.Contents[kindRedis].Records == 0 {
 		unread = append(unread, fmt.Errorf("no key in Redis under %q: has it lost its data?", cfg.Prefixes))
@@ -85,14 +111,14 @@ func Run(ctx context.Context, cfg RunConfig, p *platform.Process) error {
 	m.Unread = len(unread)
 	text, err := m.encode(key)
 	if err != nil {
-		return err
+		return m, err
 	}
 	// The manifest comes last: without it a backup does not count.
 	if err := dest.put(ctx, m.Name+"/"+manifestFile, bytes.NewReader(text)); err != nil {
-		return err
+		return m, err
 	}
 	if len(unread) > 0 {
-		return fmt.Errorf("backup %s is incomplete, older ones are kept; %w", m.Name, report(p, unread))
+		return m, fmt.Errorf("backup %s is incomplete, older ones are kept; %w", m.Name, report(p, unread))
 	}
 	p.Log.Info("backup complete", "name", m.Name, "contents", m.Contents, "bytes", m.Archive.Bytes, "sha256", m.Archive.SHA256)
 	removed, err := prune(ctx, dest, cfg.Keep)
@@ -100,9 +126,9 @@ func Run(ctx context.Context, cfg RunConfig, p *platform.Process) error {
 		p.Log.Info("old backups removed", "names", removed)
 	}
 	if err != nil {
-		return fmt.Errorf("backup %s is complete, but old ones could not be removed: %w", m.Name, err)
+		return m, fmt.Errorf("backup %s is complete, but old ones could not be removed: %w", m.Name, err)
 	}
-	return nil
+	return m, nil
 }
 
 // prune removes every backup, complete or not, that is older than the keep latest complete ones.
@@ -160,7 +186,7 @@ func verify(ctx context.Context, cfg VerifyConfig, dest destination) (manifest, 
 		return m, err
 	}
 	return m, read(ctx, cfg, dest, m, func(l line) error {
-		if l.Kind != kindRedis {
+		if !slices.Contains(kinds, l.Kind) {
 			return fmt.Errorf("the archive holds %q, which this program cannot restore: use the one that made it, of commit %s", l.Kind, m.Program)
 		}
 		return nil
@@ -238,19 +264,11 @@ func read(ctx context.Context, cfg VerifyConfig, dest destination, m manifest, u
 	return m.differences(got)
 }
 
-// Restore writes a backup's keys to Redis, after it has verified the whole of it. Keys that could not be written are in the
-// error; all others are restored.
+// Restore writes a backup's objects to the namespace and its keys to Redis, after it has verified the whole of it. What
+// could not be written is in the error; all else is restored.
 func Restore(ctx context.Context, cfg RestoreConfig, p *platform.Process) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, fmt.Errorf("restoring took longer than BACKUP_TIMEOUT %v", cfg.Timeout))
 	defer cancel()
-	rdb, err := cfg.RedisConfig.ClientWaiting(replyTimeout)
-	if err != nil {
-		return err
-	}
-	defer rdb.Close()
-	if err := rdb.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("asking Redis whether it is there: %w", err)
-	}
 	dest, err := openDestination(ctx, cfg.StorageConfig)
 	if err != nil {
 		return err
@@ -260,28 +278,79 @@ func Restore(ctx context.Context, cfg RestoreConfig, p *platform.Process) error 
 	if err != nil {
 		return fmt.Errorf("nothing was restored: %w", err)
 	}
-	restored := 0
+	writers, err := openWriters(ctx, cfg, m, p)
+	if err != nil {
+		return fmt.Errorf("nothing was restored: %w", err)
+	}
+	defer writers.close()
+	restored, refused := map[string]int{}, map[string]int{}
 	var failed []error
 	err = read(ctx, cfg.VerifyConfig, dest, m, func(l line) error {
-		err := restoreRedis(ctx, rdb, l.Value, cfg.Replace)
+		write := writers.of[l.Kind]
+		if write == nil {
+			return nil // not among the kinds that are asked for
+		}
+		err := write(l.Value)
 		switch {
 		case err == nil:
-			restored++
-		case !isReply(err):
-			return fmt.Errorf("after %d keys: %w", restored, err)
-		default: // a key that Redis refuses does not keep the others from being restored
+			restored[l.Kind]++
+		case isReply(err), isStatus(err), errors.Is(err, errDiffers), errors.Is(err, errNotOurs): // which does not keep the others from being restored
+			refused[l.Kind]++
 			failed = append(failed, err)
+		default:
+			return fmt.Errorf("after %v: %w", restored, err)
 		}
 		return nil
 	})
-	p.Log.Info("restored", "name", m.Name, "made", m.CreatedAt, "keys", restored, "refused", len(failed))
+	p.Log.Info("restored", "name", m.Name, "made", m.CreatedAt, "restored", restored, "refused", refused)
 	if len(failed) > 0 {
-		err = errors.Join(err, fmt.Errorf("%d keys of backup %s were restored, not all; %w", restored, m.Name, report(p, failed)))
+		err = errors.Join(err, fmt.Errorf("of backup %s %v were restored, not all; %w", m.Name, restored, report(p, failed)))
 	}
 	if m.Unread > 0 {
 		err = errors.Join(err, fmt.Errorf("backup %s was incomplete: %d things could not be read when it was made", m.Name, m.Unread))
 	}
 	return err
+}
+
+// writers write the records of a backup, by their kind.
+type writers struct {
+	of    map[string]func(json.RawMessage) error
+	close func()
+}
+
+// openWriters opens what the records of a backup are restored into, and only that.
+func openWriters(ctx context.Context, cfg RestoreConfig, m manifest, p *platform.Process) (*writers, error) {
+	w := &writers{of: map[string]func(json.RawMessage) error{}, close: func() {}}
+	var objects *cluster
+	for _, kind := range cfg.Kinds {
+		switch {
+		case m.Contents[kind].Records == 0:
+		case kind == kindRedis:
+			rdb, err := cfg.RedisConfig.ClientWaiting(replyTimeout)
+			if err != nil {
+				return nil, err
+			}
+			w.close = func() { rdb.Close() }
+			ready := sync.OnceValue(func() error { return awaitRedis(ctx, rdb, p) })
+			w.of[kind] = func(value json.RawMessage) error {
+				if err := ready(); err != nil {
+					return err
+				}
+				return restoreRedis(ctx, rdb, value, cfg.Replace)
+			}
+		case cfg.Namespace == "":
+			return nil, fmt.Errorf("backup %s holds %s: set BACKUP_NAMESPACE, or BACKUP_RESTORE_KINDS=redis to leave them", m.Name, kind)
+		default:
+			if objects == nil {
+				var err error
+				if objects, err = cfg.ClusterConfig.open(); err != nil {
+					return nil, err
+				}
+			}
+			w.of[kind] = func(value json.RawMessage) error { return objects.restore(ctx, kind, value, cfg.Replace) }
+		}
+	}
+	return w, nil
 }
 
 // report logs every problem and returns an error of bearable length.

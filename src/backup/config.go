@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,7 @@ func (c StorageConfig) validate() []error {
 type RunConfig struct {
 	platform.RedisConfig
 	StorageConfig
+	ClusterConfig
 	// Prefixes are those of the Redis keys that are exported.
 	Prefixes []string `env:"BACKUP_REDIS_PREFIXES" envDefault:"oracle:"`
 	// Recipients are age public keys; whoever has the identity of one can read the backup.
@@ -52,11 +54,13 @@ type RunConfig struct {
 	SigningKey platform.Secret `env:"BACKUP_SIGNING_KEY"`
 	// Keep is how many complete backups stay; older ones are removed after each complete backup.
 	Keep int `env:"BACKUP_KEEP" envDefault:"28"`
+	// PushgatewayURL, if set, is told what came of the run: a job ends before Prometheus would scrape it.
+	PushgatewayURL string `env:"BACKUP_PUSHGATEWAY_URL"`
 }
 
 // Validate checks every variable and names all that are wrong.
 func (c RunConfig) Validate() error {
-	errs := c.validate()
+	errs := c.StorageConfig.validate()
 	if c.RedisURL == "" {
 		errs = append(errs, errors.New("REDIS_URL is empty: there is nothing to back up"))
 	}
@@ -71,6 +75,10 @@ func (c RunConfig) Validate() error {
 	}
 	if c.Keep < 1 {
 		errs = append(errs, errors.New("BACKUP_KEEP must be at least 1"))
+	}
+	errs = append(errs, c.ClusterConfig.validate()...)
+	if len(c.Objects) > 0 && c.Namespace == "" {
+		errs = append(errs, errors.New("BACKUP_NAMESPACE is empty: set it to the namespace of the objects in BACKUP_OBJECTS"))
 	}
 	return errors.Join(errs...)
 }
@@ -150,15 +158,24 @@ func (c VerifyConfig) verifyKey() (ed25519.PublicKey, error) {
 type RestoreConfig struct {
 	platform.RedisConfig
 	VerifyConfig
-	// Replace overwrites keys that exist. Without it they stay as they are and the restore fails, naming them.
+	ClusterConfig
+	// Kinds of state that are restored, of those that the backup holds.
+	Kinds []string `env:"BACKUP_RESTORE_KINDS" envDefault:"configmaps,secrets,redis"`
+	// Replace overwrites objects and keys that exist. Without it they stay as they are and the restore fails, naming those
+	// that differ.
 	Replace bool `env:"BACKUP_RESTORE_REPLACE" envDefault:"false"`
 }
 
 // Validate checks every variable and names all that are wrong.
 func (c RestoreConfig) Validate() error {
-	err := c.VerifyConfig.Validate()
-	if c.RedisURL == "" {
-		err = errors.Join(err, errors.New("REDIS_URL is empty: there is nothing to restore into"))
+	errs := append(c.ClusterConfig.validate(), c.VerifyConfig.Validate())
+	for _, kind := range c.Kinds {
+		if !slices.Contains(kinds, kind) {
+			errs = append(errs, fmt.Errorf("BACKUP_RESTORE_KINDS: there is no kind %q, only %s", kind, strings.Join(kinds, ", ")))
+		}
 	}
-	return err
+	if c.RedisURL == "" && slices.Contains(c.Kinds, kindRedis) {
+		errs = append(errs, errors.New("REDIS_URL is empty: set it, or leave redis out of BACKUP_RESTORE_KINDS"))
+	}
+	return errors.Join(errs...)
 }

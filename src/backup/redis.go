@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"jupiter-dex-integration/src/platform"
 )
 
 const kindRedis = "redis"
@@ -27,6 +29,30 @@ const scanBatch = 200
 
 // replyTimeout is for replies that are larger than those of a service, which must not wait long.
 const replyTimeout = time.Minute
+
+// A Redis that has just got its Secret back needs a moment to start.
+const (
+	redisStart = 2 * time.Minute
+	redisPause = time.Second
+)
+
+// awaitRedis returns once Redis answers, or the error with which it does not after redisStart.
+func awaitRedis(ctx context.Context, rdb redis.UniversalClient, p *platform.Process) error {
+	ctx, cancel := context.WithTimeout(ctx, redisStart)
+	defer cancel()
+	for {
+		err := rdb.Ping(ctx).Err()
+		if err == nil {
+			return nil
+		}
+		p.Log.Warn("waiting for Redis", "error", err)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("asking Redis whether it is there: %w", err)
+		case <-time.After(redisPause):
+		}
+	}
+}
 
 // exportRedis gives add every key under prefixes. Keys that exist and cannot be read are returned, each with its reason;
 // an error means that Redis as a whole could not be read. A key that expires meanwhile is nobody's loss.

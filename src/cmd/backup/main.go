@@ -10,5 +10,5 @@ func main() {
 	platform.Main("backup",
 		platform.NewCommand("run", "make a backup and remove those beyond BACKUP_KEEP (default)", backup.Run),
 		platform.NewCommand("verify", "prove that a backup is intact and can be decrypted", backup.Verify),
-		platform.NewCommand("restore", "write a backup's keys to Redis", backup.Restore))
+		platform.NewCommand("restore", "write a backup's objects to the namespace and its keys to Redis", backup.Restore))
 }
