@@ -60,7 +60,7 @@ type cache struct {
 	results    map[string]prometheus.Counter
 	age        prometheus.Histogram
 
-	mu        sync.Mutex
+	mu        sync.RWMutex
 	entries   map[string]*cached // by normalised request
 	spellings map[string]*cached // by request as clients write it
 	bytes     int64
@@ -108,8 +108,8 @@ func newCache(background context.Context, cfg CacheConfig, reg prometheus.Regist
 
 // fresh returns what is kept for a request that was spelt like this before and needs no call.
 func (c *cache) fresh(spelling string, now time.Time) (*answer, time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
 	if e := c.spellings[spelling]; e != nil && e.answer != nil {
 		if age := now.Sub(e.at); age < c.cfg.TTL {
 			return e.answer, age

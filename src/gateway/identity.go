@@ -47,15 +47,15 @@ func (i *identity) of(r *http.Request) (client, error) {
 			return client{}, jupiter.Errorf(http.StatusUnauthorized, jupiter.CodeUnauthorized, "an API key in the header x-api-key is needed")
 		}
 	}
-	return client{id: kindIP + ":" + i.address(r)}, nil
+	return client{id: i.address(r)}, nil
 }
 
-// address is where the request came from: the peer, or what trusted peers say of it, read from the nearest to the farthest. An
+// address names the client by where the request came from: the peer, or what trusted peers say of it, read from the nearest to the farthest. An
 // IPv6 client has a whole /64 to choose addresses from.
 func (i *identity) address(r *http.Request) string {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return r.RemoteAddr
+		return kindIP + ":" + r.RemoteAddr
 	}
 	addr := peer.Addr().Unmap()
 	if i.trusts(addr) {
@@ -73,7 +73,8 @@ func (i *identity) address(r *http.Request) string {
 			addr = p.Addr()
 		}
 	}
-	return addr.String()
+	var buf [len(kindIP) + len(":ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")]byte
+	return string(addr.AppendTo(append(buf[:0], kindIP+":"...)))
 }
 
 func (i *identity) trusts(addr netip.Addr) bool {

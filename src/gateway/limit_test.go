@@ -236,7 +236,7 @@ func TestAddressIsThePeersUnlessThePeerIsTrusted(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr, r.Header["X-Forwarded-For"] = tt.peer, tt.forwarded
-		if got := (&identity{trusted: tt.trusted}).address(r); got != tt.want {
+		if got := (&identity{trusted: tt.trusted}).address(r); got != "ip:"+tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}

@@ -104,7 +104,7 @@ ON=false
 }
 
 func TestNamesListsVariablesAndSecretFiles(t *testing.T) {
-	want := []string{"LISTEN_ADDRESS", "METRICS_ADDRESS", "SHUTDOWN_DELAY", "DRAIN_TIMEOUT", "TLS_CERT", "TLS_CERT_FILE", "TLS_KEY", "TLS_KEY_FILE", "COUNT", "PAUSE", "TOKENS", "URL", "KEY", "KEY_FILE", "ON"}
+	want := []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER_ARG", "LISTEN_ADDRESS", "METRICS_ADDRESS", "SHUTDOWN_DELAY", "DRAIN_TIMEOUT", "TLS_CERT", "TLS_CERT_FILE", "TLS_KEY", "TLS_KEY_FILE", "COUNT", "PAUSE", "TOKENS", "URL", "KEY", "KEY_FILE", "ON"}
 	if diff := cmp.Diff(want, Names(&testConfig{})); diff != "" {
 		t.Error(diff)
 	}

@@ -24,6 +24,7 @@ type requestKey struct{}
 type request struct {
 	context.Context
 	id     string
+	idSent [1]string // the value of the answer's field
 	route  string
 	span   trace.Span // nil: nothing is traced
 	answer responseRecorder
@@ -60,12 +61,14 @@ type apiMetrics struct {
 	errors   *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	inFlight prometheus.Gauge
+	log      slog.Handler
 
 	mu    sync.RWMutex
 	known map[outcome]counted
 }
 
-// outcome is a combination of labels; counted, where it is counted. Looking that up in the library's vectors takes longer.
+// outcome is a combination of labels; counted, where it is counted and logged. Looking that up in the library's vectors, and
+// writing the same words into every line, takes longer.
 type outcome struct {
 	route, method string
 	status        int
@@ -74,6 +77,7 @@ type outcome struct {
 type counted struct {
 	requests prometheus.Counter
 	latency  prometheus.Observer
+	log      slog.Handler
 }
 
 func (m *apiMetrics) of(o outcome) counted {
@@ -81,7 +85,8 @@ func (m *apiMetrics) of(o outcome) counted {
 	c, ok := m.known[o]
 	m.mu.RUnlock()
 	if !ok {
-		c = counted{m.requests.WithLabelValues(o.route, o.method, strconv.Itoa(o.status)), m.latency.WithLabelValues(o.route, o.method)}
+		c = counted{m.requests.WithLabelValues(o.route, o.method, strconv.Itoa(o.status)), m.latency.WithLabelValues(o.route, o.method),
+			m.log.WithAttrs([]slog.Attr{slog.String("method", o.method), slog.String("route", o.route), slog.Int("status", o.status)})}
 		m.mu.Lock()
 		m.known[o] = c
 		m.mu.Unlock()
@@ -89,9 +94,9 @@ func (m *apiMetrics) of(o outcome) counted {
 	return c
 }
 
-func newAPIMetrics(reg prometheus.Registerer) *apiMetrics {
+func newAPIMetrics(reg prometheus.Registerer, log slog.Handler) *apiMetrics {
 	m := &apiMetrics{
-		known: map[outcome]counted{},
+		known: map[outcome]counted{}, log: log,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jupiter_api_requests_total",
 			Help: "Requests answered, by route, method and HTTP status."}, []string{"route", "method", "status"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jupiter_api_errors_total",
@@ -117,7 +122,8 @@ func instrument(h http.Handler, log *slog.Logger, m *apiMetrics, tracer trace.Tr
 		if !validRequestID(req.id) {
 			req.id = rand.Text()
 		}
-		w.Header()[RequestIDHeader] = []string{req.id}
+		req.idSent[0] = req.id
+		w.Header()[RequestIDHeader] = req.idSent[:]
 		if tracer != nil {
 			req.traced(tracer, r)
 		}
@@ -146,16 +152,15 @@ func instrument(h http.Handler, log *slog.Logger, m *apiMetrics, tracer trace.Tr
 			if status >= 500 || p != nil { // or broken off
 				m.errors.WithLabelValues(req.route, method, strconv.Itoa(status)).Inc()
 			}
-			if h := log.Handler(); h.Enabled(req, slog.LevelInfo) { // log.LogAttrs would look up its caller and the time each time
+			if c.log.Enabled(req, slog.LevelInfo) { // log.LogAttrs would look up its caller and the time each time
 				line := slog.NewRecord(start.Add(elapsed), slog.LevelInfo, "request", 0)
-				line.AddAttrs(
-					slog.String("request_id", req.id), slog.String("method", r.Method), slog.String("route", req.route),
-					slog.String("path", r.URL.Path), slog.Int("status", status), slog.Int64("bytes", rec.bytes),
+				line.AddAttrs( // five fit into a record without an allocation
+					slog.String("request_id", req.id), slog.String("path", r.URL.Path), slog.Int64("bytes", rec.bytes),
 					slog.Duration("duration", elapsed), slog.String("remote", r.RemoteAddr))
 				if req.span != nil {
 					line.AddAttrs(slog.String("trace_id", req.span.SpanContext().TraceID().String()))
 				}
-				h.Handle(req, line) // there is nowhere to report an error to
+				c.log.Handle(req, line) // there is nowhere to report an error to
 			}
 			if p != nil {
 				panic(http.ErrAbortHandler) // a clean end would make a part look like the whole

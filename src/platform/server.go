@@ -67,7 +67,7 @@ func (p *Process) Serve(ctx context.Context, cfg ServerConfig, s Service) error 
 	defer metrics.Close()
 
 	ready := &readiness{checks: s.Checks}
-	instrumented := instrument(s.Handler, p.Log, newAPIMetrics(p.Registry), tracer)
+	instrumented := instrument(s.Handler, p.Log, newAPIMetrics(p.Registry, p.Log.Handler()), tracer)
 	root := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path { // probes stay out of the access log and of the request metrics
 		case "/health":

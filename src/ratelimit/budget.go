@@ -184,7 +184,7 @@ func (b *Budget) Queued() int {
 
 func (b *Budget) decide(ctx context.Context) decision {
 	if b.cfg.PerMinute > 0 {
-		return b.shared.decide(ctx, b.key, b.pace, 1)
+		return b.shared.decide(ctx, time.Now(), b.key, b.pace, 1)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -206,14 +206,16 @@ func (st store) Get(ctx context.Context, key string, rate limiter.Rate) (limiter
 
 // Increment admits count requests at once, or none.
 func (st store) Increment(ctx context.Context, key string, count int64, rate limiter.Rate) (limiter.Context, error) {
-	d := st.shared.decide(ctx, key, newGCRA(rate, st.burst), count)
-	return result(rate, d, d.granted < count), nil
+	now := time.Now()
+	d := st.shared.decide(ctx, now, key, newGCRA(rate, st.burst), count)
+	return result(now, rate, d, d.granted < count), nil
 }
 
 // Peek tells what Get would find and admits nothing.
 func (st store) Peek(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
-	d := st.shared.decide(ctx, key, newGCRA(rate, st.burst), 0)
-	return result(rate, d, d.available < 1), nil
+	now := time.Now()
+	d := st.shared.decide(ctx, now, key, newGCRA(rate, st.burst), 0)
+	return result(now, rate, d, d.available < 1), nil
 }
 
 // Reset forgets what key has used, here and in Redis. Leases that other replicas hold stay.
@@ -228,18 +230,17 @@ func (st store) Reset(ctx context.Context, key string, rate limiter.Rate) (limit
 }
 
 // result rounds the moment to come back up to a whole second.
-func result(rate limiter.Rate, d decision, reached bool) limiter.Context {
+func result(now time.Time, rate limiter.Rate, d decision, reached bool) limiter.Context {
 	return limiter.Context{
 		Limit:     rate.Limit,
 		Remaining: d.available,
-		Reset:     time.Now().Add(d.wait + time.Second - 1).Unix(),
+		Reset:     now.Add(d.wait + time.Second - 1).Unix(),
 		Reached:   reached,
 	}
 }
 
 // decide takes count admissions: from the lease, else from Redis together with a new lease, else from the local limiter.
-func (s *Shared) decide(ctx context.Context, key string, g gcra, count int64) decision {
-	now := time.Now()
+func (s *Shared) decide(ctx context.Context, now time.Time, key string, g gcra, count int64) decision {
 	e := s.entry(key)
 	if d, ok := e.known(now, count); ok {
 		return d
