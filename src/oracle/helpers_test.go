@@ -51,7 +51,12 @@ func fixture(t *testing.T, name string) []byte {
 	return data
 }
 
+// TestMain lets the test binary be the subscribers of a server in another process.
 func TestMain(m *testing.M) {
+	if order := os.Getenv("BE_SUBSCRIBERS"); order != "" {
+		beSubscribers(order)
+		return
+	}
 	logging.Disable() // go-redis's own
 	os.Exit(m.Run())
 }

@@ -22,8 +22,11 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 		return err
 	}
 	defer u.close()
-	p.Registry.MustRegister(bookCollector{u.book, u.tokens, u.rules}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "jupiter_price_streams", Help: "Streams of prices that are open."}, func() float64 { return float64(u.streams.open.Load()) }))
+	p.Registry.MustRegister(bookCollector{u.book, u.tokens, u.rules},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "jupiter_price_streams", Help: "Streams of prices that are open."},
+			func() float64 { return float64(u.streams.open.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "jupiter_price_stream_events_total", Help: "Events written to streams of prices."},
+			func() float64 { return float64(u.streams.sent.Load()) }))
 	defer context.AfterFunc(ctx, func() { close(u.streams.closing) })()
 	return p.Serve(ctx, cfg.ServerConfig, platform.Service{
 		Handler:    newAPI(u),

@@ -1,7 +1,10 @@
 package oracle
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -24,39 +27,69 @@ const (
 
 // streams is what all subscribers share.
 type streams struct {
-	open atomic.Int64
+	open, sent atomic.Int64
 	// closing ends every stream: a server that drains waits for no client to hang up.
 	closing chan struct{}
 
 	mu     sync.Mutex
-	of     *map[string]entry // the snapshot that frames are of
-	frames map[string]*frame
+	topics map[string]*topic // by their ids, joined
 }
 
-// frame is one event, encoded by the first subscriber who needs it.
+func newStreams() *streams {
+	return &streams{closing: make(chan struct{}), topics: map[string]*topic{}}
+}
+
+// topic is a list of tokens that somebody has subscribed to. All who ask for the same share its events: each is encoded
+// once, by the first who needs it.
+type topic struct {
+	ids         []string
+	subscribers int // of streams, under its lock
+
+	mu     sync.Mutex
+	of     *map[string]entry // the snapshot that frames are of
+	frames map[int64]*frame  // by what their readers had seen before
+}
+
+// frame is one event.
 type frame struct {
-	once sync.Once
 	text []byte
 	last int64
 }
 
-func newStreams() *streams { return &streams{closing: make(chan struct{})} }
-
-// frame returns the event that brings a subscriber of ids, who has seen everything up to the time since, up to date, and
-// the time that it then has seen. It is empty if there is nothing new. Subscribers who ask for the same share it.
-func (s *streams) frame(snapshot *map[string]entry, ids []string, key string, since int64) ([]byte, int64) {
+// subscribe returns the topic of ids; leave must be called when the subscriber does.
+func (s *streams) subscribe(ids []string) (t *topic, leave func()) {
+	key := strings.Join(ids, ",")
 	s.mu.Lock()
-	if s.of != snapshot {
-		s.of, s.frames = snapshot, map[string]*frame{}
+	defer s.mu.Unlock()
+	t = s.topics[key]
+	if t == nil {
+		t = &topic{ids: ids}
+		s.topics[key] = t
 	}
-	shared := strconv.FormatInt(since, 10) + " " + key
-	f := s.frames[shared]
+	t.subscribers++
+	return t, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if t.subscribers--; t.subscribers == 0 {
+			delete(s.topics, key)
+		}
+	}
+}
+
+// frame returns the event that brings a subscriber who has seen everything up to the time since up to date, and the time
+// that it then has seen. The event is empty if there is nothing new.
+func (t *topic) frame(snapshot *map[string]entry, since int64) (text []byte, last int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.of != snapshot {
+		t.of, t.frames = snapshot, map[int64]*frame{}
+	}
+	f := t.frames[since]
 	if f == nil {
 		f = &frame{}
-		s.frames[shared] = f
+		f.text, f.last = encodeFrame(*snapshot, t.ids, since)
+		t.frames[since] = f
 	}
-	s.mu.Unlock()
-	f.once.Do(func() { f.text, f.last = encodeFrame(*snapshot, ids, since) })
 	return f.text, f.last
 }
 
@@ -120,33 +153,32 @@ func (a api) serveStream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no")
-	out := http.NewResponseController(w)
-	send := func(text []byte) bool {
-		if err := out.SetWriteDeadline(time.Now().Add(streamWriteTimeout)); err != nil {
-			return false
-		}
-		if _, err := w.Write(text); err != nil {
-			return false
-		}
-		return out.Flush() == nil
+	out, err := beginStream(w)
+	if err != nil {
+		return
 	}
-	key := strings.Join(ids, ",")
-	if !send([]byte("retry: 1000\n\n")) {
+	defer out.close()
+	topic, leave := a.streams.subscribe(ids)
+	defer leave()
+	if !out.send([]byte("retry: 1000\n\n")) {
 		return
 	}
 	idle := time.NewTicker(keepAlive)
 	defer idle.Stop()
 	for {
 		changed := a.book.changed() // before the snapshot: what comes in between is not missed
-		text, last := a.streams.frame(a.book.entries.Load(), ids, key, since)
-		if text != nil && !send(text) {
-			return
+		text, last := topic.frame(a.book.entries.Load(), since)
+		if text != nil {
+			if !out.send(text) {
+				return
+			}
+			a.streams.sent.Add(1)
 		}
 		since = last
 		select {
 		case <-changed:
 		case <-idle.C:
-			if !send([]byte(": nothing new\n\n")) {
+			if !out.send([]byte(": nothing new\n\n")) {
 				return
 			}
 		case <-r.Context().Done():
@@ -154,5 +186,60 @@ func (a api) serveStream(w http.ResponseWriter, r *http.Request) {
 		case <-a.streams.closing:
 			return
 		}
+	}
+}
+
+// stream is the way to one subscriber. An HTTP/1 connection is taken over from the server, whose chunks would cost three
+// writes per event instead of one: the answer ends with the connection. On HTTP/2 conn is nil.
+type stream struct {
+	conn net.Conn
+	http http.ResponseWriter
+}
+
+// beginStream sends the header of the answer.
+func beginStream(w http.ResponseWriter) (stream, error) {
+	header := w.Header().Clone()
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if errors.Is(err, http.ErrNotSupported) {
+		return stream{http: w}, nil
+	}
+	if err != nil {
+		return stream{}, err
+	}
+	header.Set("Connection", "close")
+	head := bytes.NewBufferString("HTTP/1.1 200 OK\r\n")
+	header.Write(head)
+	head.WriteString("\r\n")
+	s := stream{conn: conn}
+	if !s.send(head.Bytes()) {
+		conn.Close()
+		return s, net.ErrClosed
+	}
+	return s, nil
+}
+
+// send says whether all of text went out in time.
+func (s stream) send(text []byte) bool {
+	deadline := time.Now().Add(streamWriteTimeout)
+	if s.conn != nil {
+		if s.conn.SetWriteDeadline(deadline) != nil {
+			return false
+		}
+		_, err := s.conn.Write(text)
+		return err == nil
+	}
+	out := http.NewResponseController(s.http)
+	if out.SetWriteDeadline(deadline) != nil {
+		return false
+	}
+	if _, err := s.http.Write(text); err != nil {
+		return false
+	}
+	return out.Flush() == nil
+}
+
+func (s stream) close() {
+	if s.conn != nil {
+		s.conn.Close()
 	}
 }

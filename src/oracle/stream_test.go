@@ -127,6 +127,52 @@ func TestStreamSendsAllThenWhatIsNew(t *testing.T) {
 	}
 }
 
+func TestStreamOverHTTP2(t *testing.T) {
+	u := testAPI(t, nil)
+	s := httptest.NewUnstartedServer(newAPI(u))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	begin := time.Now().Add(-time.Minute)
+	publish(t, u, begin, map[string]string{wsol: "75"})
+	resp, err := s.Client().Get(s.URL + "/v1/stream?ids=" + wsol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.ProtoMajor != 2 {
+		t.Fatal(resp.Proto)
+	}
+	sub := &subscription{t, resp, bufio.NewReader(resp.Body)}
+	for i, want := range []string{"75", "76"} {
+		publish(t, u, begin.Add(time.Duration(i)*time.Second), map[string]string{wsol: want})
+		if e, ok := sub.next(); !ok || e.prices[wsol].Price != want {
+			t.Fatalf("%+v, want %s", e, want)
+		}
+	}
+}
+
+func TestSubscriberWhoHangsUpIsForgotten(t *testing.T) {
+	u := testAPI(t, nil)
+	s := httptest.NewServer(newAPI(u))
+	t.Cleanup(s.Close)
+	at := time.Now().Add(-time.Minute)
+	publish(t, u, at, map[string]string{wsol: "75"})
+	sub := subscribe(t, s.URL, wsol, "")
+	if _, ok := sub.next(); !ok {
+		t.Fatal("no event")
+	}
+	sub.resp.Body.Close()
+	eventually(t, "the end of the stream", func() bool {
+		at = at.Add(time.Millisecond)
+		publish(t, u, at, map[string]string{wsol: "75"})
+		return u.streams.open.Load() == 0
+	})
+	if n := len(u.streams.topics); n != 0 {
+		t.Errorf("%d topics are kept for nobody", n)
+	}
+}
+
 func TestStreamRefusesBadRequests(t *testing.T) {
 	u := testAPI(t, nil)
 	s := httptest.NewServer(newAPI(u))
@@ -236,15 +282,24 @@ func TestStreamsEndWhenTheServerDrains(t *testing.T) {
 func TestSubscribersOfTheSameTokensShareOneFrame(t *testing.T) {
 	u := testAPI(t, map[string]string{wsol: "75", usdc: "1"})
 	snapshot := u.book.entries.Load()
-	a, last := u.streams.frame(snapshot, []string{wsol}, wsol, 0)
-	b, _ := u.streams.frame(snapshot, []string{wsol}, wsol, 0)
+	sol, leave := u.streams.subscribe([]string{wsol})
+	again, leaveToo := u.streams.subscribe([]string{wsol})
+	a, last := sol.frame(snapshot, 0)
+	b, _ := again.frame(snapshot, 0)
 	if &a[0] != &b[0] || last == 0 {
 		t.Error("encoded twice")
 	}
-	if c, _ := u.streams.frame(snapshot, []string{wsol}, wsol, last); c != nil {
+	if c, _ := sol.frame(snapshot, last); c != nil {
 		t.Errorf("nothing is new, and still: %s", c)
 	}
-	if d, _ := u.streams.frame(snapshot, []string{usdc}, usdc, 0); strings.Contains(string(d), wsol) {
+	other, leaveOther := u.streams.subscribe([]string{usdc})
+	if d, _ := other.frame(snapshot, 0); strings.Contains(string(d), wsol) {
 		t.Errorf("others' tokens: %s", d)
+	}
+	leave()
+	leaveToo()
+	leaveOther()
+	if n := len(u.streams.topics); n != 0 {
+		t.Errorf("%d topics are kept for nobody", n)
 	}
 }
