@@ -51,10 +51,17 @@ func fixture(t *testing.T, name string) []byte {
 	return data
 }
 
-// TestMain lets the test binary be the subscribers of a server in another process.
+// TestMain lets the test binary be the clients of a server in another process.
 func TestMain(m *testing.M) {
 	if order := os.Getenv("BE_SUBSCRIBERS"); order != "" {
 		beSubscribers(order)
+		return
+	}
+	if order := os.Getenv("BE_READERS"); order != "" {
+		if err := beReaders(order); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	logging.Disable() // go-redis's own
