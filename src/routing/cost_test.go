@@ -75,7 +75,8 @@ func TestPlansAreTheBestNetOfTheirLegsCosts(t *testing.T) {
 				t.Errorf("seed %d: %d hops are worth %v, the plan of %d legs %v", seed, hops, net(req, single, hops), len(p.Legs), got)
 			}
 		}
-		if worth := net(req, free.side(req.ExactOut), len(free.Legs)); worth > got {
+		const slack = 1e-5 // searches that end in different places
+		if worth := net(req, free.side(req.ExactOut), len(free.Legs)); worth-slack*math.Abs(worth) > got {
 			t.Errorf("seed %d: a plan that ignores costs is worth %v, one that counts them %v", seed, worth, got)
 		}
 	}

@@ -21,14 +21,13 @@ type Graph struct {
 
 // topology is what stays when prices change.
 type topology struct {
-	mints    []solana.PublicKey
-	decimals []uint8
-	index    map[solana.PublicKey]int32
-	labels   []string
-	labelOf  []int16    // by pool, -1 for one that is not known
-	ends     [][2]int32 // mints by pool
-	out, in  [][]edge
-	hubs     []int32 // mints by falling number of pools
+	mints   []solana.PublicKey
+	index   map[solana.PublicKey]int32
+	labels  []string
+	labelOf []int16    // by pool, -1 for one that is not known
+	ends    [][2]int32 // mints by pool
+	out, in [][]edge   // by mint, sorted by the mint at the other end
+	hubs    []int32    // mints by falling number of pools
 }
 
 // edge is one direction of a pool, as seen from one of its mints.
@@ -49,7 +48,6 @@ func NewGraph(infos []*amm.Info, pools []amm.Pool, clock amm.Clock) *Graph {
 			i = int32(len(t.mints))
 			t.index[key] = i
 			t.mints = append(t.mints, key)
-			t.decimals = append(t.decimals, info.Decimals[side])
 			t.out, t.in = append(t.out, nil), append(t.in, nil)
 		}
 		return i
@@ -77,6 +75,9 @@ func NewGraph(infos []*amm.Info, pools []amm.Pool, clock amm.Clock) *Graph {
 	}
 	for i := range t.mints {
 		t.hubs = append(t.hubs, int32(i))
+		for _, edges := range [][]edge{t.out[i], t.in[i]} {
+			slices.SortStableFunc(edges, func(a, b edge) int { return cmp.Compare(a.to, b.to) })
+		}
 	}
 	slices.SortStableFunc(t.hubs, func(a, b int32) int { return cmp.Compare(len(t.out[b]), len(t.out[a])) })
 	g := &Graph{topology: t, clock: clock, pools: pools, rates: make([][2]float64, len(pools))}
@@ -120,11 +121,14 @@ func (g *Graph) keeps(p amm.Pool, aToB bool) float64 {
 	return 1
 }
 
-func (g *Graph) rate(e edge) float64 {
-	if e.aToB {
-		return g.rates[e.pool][0]
+func (g *Graph) rate(e edge) float64 { return g.rates[e.pool][side(e.aToB)] }
+
+// side is the place of a direction, or of its input mint, among the two of a pool.
+func side(aToB bool) int {
+	if aToB {
+		return 0
 	}
-	return g.rates[e.pool][1]
+	return 1
 }
 
 // Knows reports whether any pool trades mint.

@@ -17,6 +17,14 @@ var (
 	testLimits = Limits{MaxRoutes: 5, MaxHops: 4, MaxAccounts: 1000}
 )
 
+// side is the amount that a plan is judged by.
+func (p Plan) side(exactOut bool) uint64 {
+	if exactOut {
+		return p.In
+	}
+	return p.Out
+}
+
 // check verifies what must hold of every plan, by the pools alone.
 func check(t *testing.T, req Request, lim Limits, p Plan) {
 	t.Helper()
@@ -133,13 +141,16 @@ func TestSplitIsSoundAndNeverBelowTheBestSinglePath(t *testing.T) {
 		one.MaxRoutes = 1
 		single, err := g.Plan(req, one)
 		split, err2 := g.Plan(req, testLimits)
-		if (err == nil) != (err2 == nil) {
+		if err == nil && err2 != nil {
 			t.Fatalf("seed %d: single %v, split %v", seed, err, err2)
 		}
-		if err != nil {
+		if err2 != nil {
 			continue
 		}
 		check(t, req, testLimits, split)
+		if err != nil {
+			continue // the amount is more than one path takes
+		}
 		a, b := split.side(req.ExactOut), single.side(req.ExactOut)
 		if a != b && (a < b) != req.ExactOut {
 			t.Errorf("seed %d: split makes %d, one path %d", seed, a, b)
@@ -363,5 +374,19 @@ func BenchmarkPlan(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		_, _ = g.Plan(reqs[i%len(reqs)], testLimits)
+	}
+}
+
+func TestPlanAllocatesNothingButItsResult(t *testing.T) {
+	g := newGraph(randomMarket(newRand(t, 1), 30, 200))
+	req := Request{Input: mint(0), Output: mint(9), Amount: 1e11}
+	p, err := g.Plan(req, testLimits)
+	if err != nil || p.Routes < 2 {
+		t.Fatalf("%d routes, %v", p.Routes, err)
+	}
+	const legsAndPaths = 2
+	s := new(search)
+	if n := testing.AllocsPerRun(50, func() { _, _ = s.solve(g, req, testLimits, g.index[req.Input], g.index[req.Output]) }); n > legsAndPaths {
+		t.Errorf("%v allocations", n)
 	}
 }
