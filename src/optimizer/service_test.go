@@ -269,7 +269,7 @@ func TestErrorsHaveStableCodes(t *testing.T) {
 		"too few accounts": {"outputMint=" + usdc + "&amount=100000000&maxAccounts=3", jupiter.CodeNoRoutesFound, 400, "limits"},
 		"more than exists": {"outputMint=" + usdc + "&amount=18446744073709551615&swapMode=ExactOut", codeTooLarge, 400, "larger than the pools can swap"},
 		"beyond 64 bits":   {"outputMint=" + usdc + "&amount=18446744073709551616", jupiter.CodeInvalidRequest, 400, "amount"},
-		"overflow":         {"outputMint=" + usdc + "&amount=18446744073709551615", codeTooLarge, 400, "larger than the pools can swap"},
+		"overflow":         {"outputMint=" + usdc + "&amount=18446744073709551615&maxAccounts=20", codeTooLarge, 400, "larger than the pools can swap"},
 		"zero":             {"outputMint=" + usdc + "&amount=0", jupiter.CodeInvalidRequest, 400, "amount"},
 		"the same mint":    {"outputMint=" + wsol + "&amount=5", jupiter.CodeCircularArbitrage, 400, "same"},
 		"version":          {"outputMint=" + usdc + "&amount=5000000&instructionVersion=V9", jupiter.CodeInvalidRequest, 400, "instructionVersion"},

@@ -16,9 +16,7 @@ func (s *search) refine() {
 		return
 	}
 	if s.first.n == 0 { // then there is nothing to build up from
-		for len(s.routes) > 1 && !s.here.found() {
-			s.drop()
-			s.adopt(&s.here)
+		for len(s.routes) > 1 && s.drop() && !s.adopt(&s.here) {
 		}
 		s.climb()
 		return
@@ -53,7 +51,7 @@ func (s *search) climb() {
 // economise drops routes as long as that saves more than they earn.
 func (s *search) economise() {
 	for s.req.LegCost > 0 && len(s.routes) > 1 && !s.late() {
-		if s.drop(); !s.adopt(&s.here) {
+		if !s.drop() || !s.adopt(&s.here) {
 			return
 		}
 	}
@@ -122,27 +120,26 @@ func (s *search) replaceOne() bool {
 	return false
 }
 
-// drop gives up the route that is missed least, its cost counted, the others taking over its amount in proportion to theirs.
-func (s *search) drop() {
-	if len(s.routes) == 1 {
-		s.routes = s.routes[:0]
-		return
-	}
+// drop gives up the route that is missed least, its cost counted, the others taking over its amount in proportion to theirs. It fails if
+// they cannot.
+func (s *search) drop() bool {
 	s.others = append(s.others[:0], s.routes...)
-	best, bestValue, bestLegs := 0, uint64(0), 0
+	best, bestValue, bestLegs := -1, uint64(0), 0
 	for i := range s.others {
-		s.without(s.others, i)
-		if !s.replay() {
+		if s.without(s.others, i); !s.replay() {
 			continue
 		}
-		if value, _ := s.flows.arrived(s.end); bestLegs == 0 || s.betterNet(value, len(s.flows.used), bestValue, bestLegs) {
+		if value, _ := s.flows.arrived(s.end); best < 0 || s.betterNet(value, len(s.flows.used), bestValue, bestLegs) {
 			best, bestValue, bestLegs = i, value, len(s.flows.used)
 		}
 	}
-	s.without(s.others, best)
-	if s.replay() {
-		s.balance(s.req.Amount / coarsest)
+	if best < 0 {
+		return false
 	}
+	s.without(s.others, best)
+	s.replay() // as it did before
+	s.balance(s.req.Amount / coarsest)
+	return true
 }
 
 // without makes the routes all but one, of which there must be others, and which take over its amount.
