@@ -95,6 +95,18 @@ func (f *fakeJupiter) setFail(fail func(int, []string) error) {
 	f.fail = fail
 }
 
+func (f *fakeJupiter) setDelay(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.delay = d
+}
+
+func (f *fakeJupiter) forgetCalls() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls, f.at = nil, nil
+}
+
 func (f *fakeJupiter) Prices(ctx context.Context, mints []string) (map[string]jupiter.Price, error) {
 	f.mu.Lock()
 	f.calls, f.at = append(f.calls, mints), append(f.at, time.Now())
