@@ -28,6 +28,7 @@ type gateway struct {
 	upstreams []*upstream
 	who       *identity
 	quotes    *cache
+	originals *originals
 	dexes     *dexes
 	limits    *limits // nil: none
 }
@@ -55,7 +56,8 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 		}
 	}
 	g.quotes = newCache(ctx, cfg.Cache, p.Registry)
-	service.Background = append(service.Background, shared.Run, g.quotes.run, func(ctx context.Context) error {
+	g.originals = newOriginals(redis, p.Log)
+	service.Background = append(service.Background, shared.Run, g.quotes.run, g.originals.run, func(ctx context.Context) error {
 		return g.dexes.run(ctx, g.fetchDexes, p.Log)
 	})
 	if len(g.metered) > 0 {

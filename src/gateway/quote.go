@@ -41,6 +41,9 @@ func (g *gateway) quote(w http.ResponseWriter, r *http.Request) {
 	}
 	send := func(ctx context.Context) (*answer, error) {
 		a, err := g.fetchSwap(ctx, c)
+		if err == nil && a.status == http.StatusOK {
+			g.originals.remember(a.body, time.Now())
+		}
 		if err == nil && g.cfg.LegacyQuotes {
 			toLegacy(a)
 		}

@@ -29,6 +29,12 @@ func TestMain(m *testing.M) {
 	case "upstream":
 		fmt.Fprintln(os.Stderr, http.ListenAndServe(address, says(200, upstreamAnswer)))
 		os.Exit(1)
+	case "quotes": // in the time and of the length of Jupiter's
+		fmt.Fprintln(os.Stderr, http.ListenAndServe(address, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(30 * time.Millisecond)
+			says(200, string(quoteBody))(w, r)
+		})))
+		os.Exit(1)
 	default:
 		os.Exit(m.Run())
 	}
@@ -36,12 +42,12 @@ func TestMain(m *testing.M) {
 
 // process runs until the test ends or kill -9.
 type process struct {
-	t       *testing.T
+	t       testing.TB
 	command func() *exec.Cmd
 	running *exec.Cmd
 }
 
-func newProcess(t *testing.T, env []string, name string, args ...string) *process {
+func newProcess(t testing.TB, env []string, name string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, command: func() *exec.Cmd {
 		c := exec.Command(name, args...)
@@ -66,7 +72,7 @@ func (p *process) kill() {
 	p.running.Wait()
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -76,7 +82,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/gagliardetto/solana-go"
 
@@ -21,7 +22,7 @@ const (
 )
 
 // swap serves POST /swap and POST /swap-instructions: the body goes on byte for byte, since the quote in it is only good
-// as Jupiter gave it.
+// as Jupiter gave it. What its client has taken out of it is restored where Jupiter insists on it.
 func (g *gateway) swap(endpoint string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := readBody(w, r)
@@ -35,6 +36,7 @@ func (g *gateway) swap(endpoint string) http.HandlerFunc {
 		if g.cfg.LegacyQuotes {
 			body = fromLegacy(body)
 		}
+		body = g.originals.restore(r.Context(), body, time.Now())
 		a, err := g.fetchSwap(r.Context(), &call{
 			endpoint: endpoint, method: http.MethodPost, path: endpoint, query: r.URL.RawQuery, header: jsonHeader(r), body: body, priority: ratelimit.Swap,
 		})

@@ -1,0 +1,174 @@
+package gateway
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"jupiter-dex-integration/src/jupiter"
+)
+
+// gatewayProcess is a gateway in a process of its own, whose memory is nobody else's, before an upstream in another.
+type gatewayProcess struct {
+	*process
+	api, metrics string // URLs
+	upstream     string // address
+}
+
+func startGatewayProcess(t testing.TB, role string, environ ...string) *gatewayProcess {
+	t.Helper()
+	upstream, api, metrics := freeAddress(t), freeAddress(t), freeAddress(t)
+	newProcess(t, []string{"TEST_PROCESS=" + role + " " + upstream}, os.Args[0])
+	g := &gatewayProcess{api: "http://" + api, metrics: "http://" + metrics + "/metrics", upstream: upstream}
+	g.process = newProcess(t, append([]string{"TEST_PROCESS=replica", "LISTEN_ADDRESS=" + api, "METRICS_ADDRESS=" + metrics, "LOG_LEVEL=info",
+		"JUPITER_API_URL=http://" + upstream + "/swap/v1"}, append(unlimited, environ...)...), os.Args[0])
+	eventually(t, "the gateway and its upstream serve", func() bool {
+		status, _ := quoteAs(g.api, "10.0.0.1")
+		return status == 200
+	})
+	return g
+}
+
+// residentMiB is the memory that the process holds now.
+func (g *gatewayProcess) residentMiB(t testing.TB) float64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.running.Process.Pid))
+	if err != nil {
+		t.Skip(err)
+	}
+	kB := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(text)
+	n, err := strconv.Atoi(string(kB[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return float64(n) / 1024
+}
+
+// upstreamCalls is how many quotes the gateway has asked for.
+func (g *gatewayProcess) upstreamCalls(t testing.TB) float64 {
+	t.Helper()
+	var sum float64
+	for _, m := range regexp.MustCompile(`(?m)^jupiter_upstream_latency_seconds_count\{endpoint="quote".*\} (\S+)$`).FindAllStringSubmatch(get(t, g.metrics).body, -1) {
+		n, err := strconv.ParseFloat(m[1], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += n
+	}
+	return sum
+}
+
+func TestFiveThousandOpenConnectionsFitInto150MiB(t *testing.T) {
+	if testing.Short() {
+		t.Skip("opens 5,000 connections")
+	}
+	const connections, most = 5000, 150
+	g := startGatewayProcess(t, "quotes", "QUOTE_CACHE_TTL=1m", "QUOTE_CACHE_MAX_AGE=1m")
+	before := g.residentMiB(t)
+	dialer := net.Dialer{Timeout: 30 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.5")}}
+	for i := range connections {
+		c, err := dialer.Dial("tcp", strings.TrimPrefix(g.api, "http://"))
+		if err != nil {
+			t.Skipf("connection %d: %v", i, err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if _, err := io.WriteString(c, "GET "+goodQuote+" HTTP/1.1\r\nHost: gateway\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := readAnswer(bufio.NewReader(c)); err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+	}
+	after := g.residentMiB(t)
+	t.Logf("%d connections, each used and kept open: %.0f MiB resident, %.0f MiB before", connections, after, before)
+	if after >= most {
+		t.Errorf("%.0f MiB are resident, want less than %d", after, most)
+	}
+}
+
+// SOAK=5m runs it for so long: 500 requests a second by plan, over 200 pairs as popular as Zipf has it, with requests among them
+// that nobody repeats, from many clients, and swaps.
+func TestSoakHoldsMemoryAndSparesJupiter(t *testing.T) {
+	duration, err := time.ParseDuration(os.Getenv("SOAK"))
+	if err != nil {
+		t.Skip("SOAK=5m (any duration) runs it")
+	}
+	const perSecond = 500
+	g := startGatewayProcess(t, "quotes", "TRUSTED_PROXIES=127.0.0.0/8")
+	client := http.Client{Transport: jupiter.NewTransport(), Timeout: 10 * time.Second}
+	rng := rand.New(rand.NewPCG(1, 1))
+	zipf := rand.NewZipf(rng, 1.1, 1, 199)
+	var mu sync.Mutex
+	var popular, failed int
+	latencies := map[string][]time.Duration{} // by x-cache
+	var wg sync.WaitGroup
+	var settled float64
+	callsBefore, start := g.upstreamCalls(t), time.Now()
+	var single int
+	for n := 0; time.Since(start) < duration; n++ {
+		due := start.Add(time.Duration(n) * time.Second / perSecond)
+		time.Sleep(time.Until(due))
+		if settled == 0 && time.Since(start) > duration/5 {
+			settled = g.residentMiB(t)
+		}
+		method, target, body, kind := http.MethodGet, "", "", rng.IntN(100)
+		switch {
+		case kind == 0:
+			method, target, body = http.MethodPost, "/swap", goodSwap
+		case kind <= 5:
+			single++
+			target = goodQuote + fmt.Sprint(n)
+		default:
+			popular++
+			target = goodQuote + "&slippageBps=" + fmt.Sprint(zipf.Uint64())
+		}
+		who := fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255)
+		wg.Go(func() {
+			req, err := http.NewRequest(method, g.api+target, strings.NewReader(body))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			req.Header.Set("X-Forwarded-For", who)
+			resp, err := client.Do(req)
+			if err == nil {
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			took := time.Since(due)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil || resp.StatusCode != 200 {
+				failed++
+				return
+			}
+			how := resp.Header.Get("X-Cache")
+			latencies[how] = append(latencies[how], took)
+		})
+	}
+	wg.Wait()
+	end, calls := g.residentMiB(t), g.upstreamCalls(t)-callsBefore-float64(single)
+	t.Logf("%v: %.1f MiB resident after a fifth of the time, %.1f MiB at the end", duration, settled, end)
+	t.Logf("%d popular quote requests became %.0f calls: a factor of %.1f; %d requests failed", popular, calls, float64(popular)/calls, failed)
+	for how, all := range latencies {
+		slices.Sort(all)
+		t.Logf("%-9s %7d answers, p50 %v, p99 %v from the planned time", how, len(all), all[len(all)/2], all[len(all)*99/100])
+	}
+	if end > 1.25*settled+8 {
+		t.Errorf("memory grew from %.1f to %.1f MiB", settled, end)
+	}
+	if failed > 0 {
+		t.Errorf("%d requests failed", failed)
+	}
+}
