@@ -66,6 +66,10 @@ vulncheck: $(BIN)/govulncheck ## Look up known vulnerabilities in the code that 
 bench: ## Run every benchmark
 	go test -run='^$$' -bench=. -benchmem ./...
 
+.PHONY: soak
+soak: ## Watch a gateway's memory and its calls to Jupiter under load for SOAK (5m)
+	SOAK=$${SOAK:-5m} go test -count=1 -timeout=60m -v -run='Soak|FiveThousand' ./src/gateway
+
 # A tool is built from its pinned module on first use, and again when a pin changes.
 tool.crane := github.com/google/go-containerregistry/cmd/crane
 tool.helm3 := helm.sh/helm/v3/cmd/helm
