@@ -46,6 +46,20 @@ render: $(BIN)/kustomize $(BIN)/helm4 ## Write every overlay's objects to build/
 	  printf '%-8s %3d objects  build/rendered/%s.yaml\n' $$net "$$(grep -c '^kind:' build/rendered/$$net.yaml)" $$net; \
 	done
 
+.PHONY: tools
+tools: $(BIN)/helm3 $(BIN)/helm4 ## Build what the harness renders with
+
+.PHONY: golden
+golden: tools ## Rewrite what reviewers read: environments/*/golden and docs/reports
+	go run ./src/cmd/harness golden
+	go test ./src/harness/change -run TestExampleReports -update
+
+BASE ?= HEAD
+.PHONY: diff
+diff: tools ## Say what the working tree does to the clusters, compared with BASE (HEAD unless given)
+	@go build -o $(BIN)/harness ./src/cmd/harness
+	@$(BIN)/harness diff -base '$(BASE)' || [ $$? -ge 3 ]
+
 .PHONY: generate
 generate: ## Copy what is stated once: each overlay's values to the chart's values-<network>.yaml
 	@for net in $(NETWORKS); do cp environments/$$net/values.yaml charts/jupiter-dex-integration/values-$$net.yaml; done

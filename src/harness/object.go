@@ -35,7 +35,10 @@ func (o Object) ID() string { return o.GetKind() + "/" + o.GetName() }
 // strict decodes built-in kinds and refuses fields that they do not have.
 var strict = serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 
-// decode splits YAML into objects and checks each against its type.
+// Decode splits YAML into objects and decodes those of built-in kinds; custom resources are taken as they are.
+func Decode(data []byte) []Object { return decode(data, nil) }
+
+// decode splits YAML into objects and checks each against its type, with schemas nil only the built-in ones.
 func decode(data []byte, schemas *schemaSet) []Object {
 	var objects []Object
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
@@ -71,6 +74,10 @@ func decodeOne(document []byte, schemas *schemaSet) Object {
 		typed, _, err := strict.Decode(document, nil, nil)
 		o.Typed = typed
 		o.Faults = append(o.Faults, strictFaults(err)...)
+		return o
+	}
+	if schemas == nil {
+		o.Namespaced = o.GetNamespace() != ""
 		return o
 	}
 	custom, err := schemas.find(gvk)

@@ -26,6 +26,7 @@ type Options struct {
 	Root     string   // the repository to judge
 	Tools    string   // the repository whose build/bin and pinned schemas are used; empty means Root
 	Overlays []string // names under environments/; none means all
+	Plain    bool     // render with Helm 4 alone: enough to compare renders, not to judge one
 }
 
 // A Variant is one of the ways in which the same overlay gets rendered in practice. All must give the same bytes.
@@ -120,7 +121,7 @@ func Load(ctx context.Context, opts Options) (*Render, error) {
 	}
 
 	start := time.Now()
-	if err := r.render(ctx, helm); err != nil {
+	if err := r.render(ctx, helm, opts.Plain); err != nil {
 		return nil, err
 	}
 	r.Rendering = time.Since(start)
@@ -148,8 +149,17 @@ func newOverlay(src *Source, name, dir string) *Overlay {
 
 // render fills in every overlay's output: first as it is meant, then the other variants of what rendered and inflates a
 // chart. Without a chart they have nothing to differ in.
-func (r *Render) render(ctx context.Context, helm map[Variant]string) error {
+func (r *Render) render(ctx context.Context, helm map[Variant]string, plain bool) error {
 	prepare()
+	meant, others := errgroup.Group{}, errgroup.Group{}
+	meant.SetLimit(runtime.GOMAXPROCS(0))
+	others.SetLimit(runtime.GOMAXPROCS(0))
+	for _, o := range r.all() {
+		meant.Go(func() error { return r.renderOne(ctx, o, Helm4, r.Root, helm[Helm4]) })
+	}
+	if err := meant.Wait(); err != nil || plain {
+		return err
+	}
 	bumped, err := os.MkdirTemp("", "harness-")
 	if err != nil {
 		return err
@@ -157,16 +167,6 @@ func (r *Render) render(ctx context.Context, helm map[Variant]string) error {
 	defer os.RemoveAll(bumped)
 	if err := copyWithNewCharts(bumped, r.Source); err != nil {
 		return fmt.Errorf("copying the charts: %w", err)
-	}
-
-	meant, others := errgroup.Group{}, errgroup.Group{}
-	meant.SetLimit(runtime.GOMAXPROCS(0))
-	others.SetLimit(runtime.GOMAXPROCS(0))
-	for _, o := range r.all() {
-		meant.Go(func() error { return r.renderOne(ctx, o, Helm4, r.Root, helm[Helm4]) })
-	}
-	if err := meant.Wait(); err != nil {
-		return err
 	}
 	for _, o := range r.all() {
 		if !o.Rendered() || len(o.inflated(r.Source)) == 0 {

@@ -78,3 +78,17 @@ func random(value string) bool {
 	}
 	return digits >= 3 && digits < len(value) && entropy > 3.2
 }
+
+// Masked is a text for other people's eyes: what looks like a credential in it is replaced.
+func Masked(text string) string {
+	const mask = "(not shown)"
+	for _, credential := range credentials {
+		text = credential.pattern.ReplaceAllString(text, mask)
+	}
+	return assignment.ReplaceAllStringFunc(text, func(found string) string {
+		if value := assignment.FindStringSubmatch(found)[1]; random(value) {
+			return strings.Replace(found, value, mask, 1)
+		}
+		return found
+	})
+}

@@ -22,6 +22,9 @@ type Workload struct {
 	Finite   bool                  // its pods end: they serve nobody
 }
 
+// Workloads returns the objects of the overlay that make pods.
+func (o *Overlay) Workloads() []Workload { return workloads(o.Objects) }
+
 // workloads returns the objects that make pods.
 func workloads(list []Object) []Workload {
 	var all []Workload

@@ -1,11 +1,12 @@
-// Command harness judges the repository it is started in: `harness check [overlay…]` renders the overlays and lists
-// what is wrong with them; `harness rules` lists what must hold. It exits 1 when something is wrong, 2 when it could not look.
+// Command harness judges the repository it is started in. It exits 1 when something is wrong, 2 when it could not look;
+// `harness diff` exits 0, 3 or 4 by how grave the change is.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -13,46 +14,81 @@ import (
 	"jupiter-dex-integration/src/harness"
 )
 
+const usage = `usage:
+  harness check [flags] [overlay…]   render the overlays (all unless named) and list what is wrong with them
+  harness diff [flags]               say what the working tree does, compared with a revision, to the clusters
+  harness golden [flags]             write environments/*/golden, what a reviewer reads of the renders
+  harness rules                      list what must hold, why, and what to do when it does not
+`
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:]))
+	os.Exit(run(ctx, os.Args[1:], os.Stdout))
 }
 
-func run(ctx context.Context, args []string) int {
-	flags := flag.NewFlagSet("harness", flag.ContinueOnError)
-	root := flags.String("root", ".", "the repository to judge")
-	tools := flags.String("tools", "", "the repository whose build/bin and pinned schemas are used, if another")
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), "usage: harness check [flags] [overlay…]   render the overlays (all unless named) and list what is wrong with them\n       harness rules                      list what must hold, why, and what to do when it does not\n\n")
-		flags.PrintDefaults()
+func run(ctx context.Context, args []string, out io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(os.Stderr, usage)
+		return 2
 	}
-	if len(args) == 1 && args[0] == "rules" {
+	switch command, args := args[0], args[1:]; command {
+	case "check":
+		return check(ctx, args, out)
+	case "diff":
+		return diff(ctx, args, out)
+	case "golden":
+		return golden(ctx, args)
+	case "rules":
 		for _, rule := range harness.Rules() {
-			fmt.Printf("%s\n    why: %s\n    fix: %s\n", rule.Name, rule.Reason, rule.Fix)
+			fmt.Fprintf(out, "%s\n    why: %s\n    fix: %s\n", rule.Name, rule.Reason, rule.Fix)
 		}
 		return 0
 	}
-	if len(args) == 0 || args[0] != "check" {
-		flags.SetOutput(os.Stderr)
-		flags.Usage()
-		return 2
-	}
-	if err := flags.Parse(args[1:]); err != nil {
-		return 2
-	}
-	r, err := harness.Load(ctx, harness.Options{Root: *root, Tools: *tools, Overlays: flags.Args()})
+	fmt.Fprint(os.Stderr, usage)
+	return 2
+}
+
+// options reads the flags that say what to render; what is left names overlays.
+func options(command string, args []string) (o harness.Options, err error) {
+	flags := flag.NewFlagSet("harness "+command, flag.ContinueOnError)
+	flags.StringVar(&o.Root, "root", ".", "the repository to judge")
+	flags.StringVar(&o.Tools, "tools", "", "the repository whose build/bin and pinned schemas are used, if another")
+	err = flags.Parse(args)
+	o.Overlays = flags.Args()
+	return o, err
+}
+
+func check(ctx context.Context, args []string, out io.Writer) int {
+	o, err := options("check", args)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "harness:", err)
 		return 2
 	}
-	findings := harness.Judge(r, harness.Rules())
-	if err := harness.Report(os.Stdout, r, findings); err != nil {
-		fmt.Fprintln(os.Stderr, "harness:", err)
-		return 2
+	r, findings, err := judge(ctx, o)
+	if err != nil {
+		return failed(err)
+	}
+	if err := harness.Report(out, r, findings); err != nil {
+		return failed(err)
 	}
 	if len(findings) > 0 {
 		return 1
+	}
+	return 0
+}
+
+func golden(ctx context.Context, args []string) int {
+	o, err := options("golden", args)
+	if err != nil {
+		return 2
+	}
+	o.Plain = true
+	r, err := harness.Load(ctx, o)
+	if err != nil {
+		return failed(err)
+	}
+	if err := r.WriteGolden(); err != nil {
+		return failed(err)
 	}
 	return 0
 }

@@ -1,0 +1,212 @@
+package change
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"jupiter-dex-integration/src/harness"
+)
+
+// Action is what happens to an object.
+type Action string
+
+const (
+	Created Action = "created"
+	Changed Action = "changed"
+	Deleted Action = "deleted"
+)
+
+// Object is one rendered object that changes.
+type Object struct {
+	ID        string   `json:"id"` // "Kind/name"
+	Namespace string   `json:"namespace,omitempty"`
+	Action    Action   `json:"action"`
+	Fields    []Field  `json:"fields,omitempty"` // of a changed one
+	Argo      string   `json:"argo"`             // what Argo CD does about it
+	Wave      int      `json:"wave,omitempty"`
+	Severity  Severity `json:"severity"`
+	Warning   string   `json:"warning,omitempty"` // what goes wrong or is lost
+	Refused   []string `json:"refused,omitempty"` // fields that the API server does not change
+}
+
+// A twin is one object in both renders; a side that lacks it is nil.
+type twin struct {
+	base, head *harness.Object
+	changes    []difference // of one that both have
+}
+
+func (t twin) either() *harness.Object { return cmp.Or(t.head, t.base) }
+
+// identity is what the API server tells objects apart by.
+type identity struct {
+	schema.GroupKind
+	namespace, name string
+}
+
+// pair matches the objects of two renders and compares them. Equal ones are left out of changed, sorted by identity.
+func pair(base, head []harness.Object) []twin {
+	twins := map[identity]*twin{}
+	at := func(o harness.Object) *twin {
+		id := identity{o.GroupVersionKind().GroupKind(), o.GetNamespace(), o.GetName()}
+		if twins[id] == nil {
+			twins[id] = &twin{}
+		}
+		return twins[id]
+	}
+	for i := range base {
+		at(base[i]).base = &base[i]
+	}
+	for i := range head {
+		at(head[i]).head = &head[i]
+	}
+	var all []twin
+	for _, t := range twins {
+		if t.base != nil && t.head != nil {
+			if t.changes = differences(*t.base, *t.head); len(t.changes) == 0 {
+				continue
+			}
+		}
+		all = append(all, *t)
+	}
+	slices.SortFunc(all, func(a, b twin) int {
+		x, y := a.either(), b.either()
+		return cmp.Or(cmp.Compare(x.GetKind(), y.GetKind()), cmp.Compare(x.GetName(), y.GetName()), cmp.Compare(x.GetNamespace(), y.GetNamespace()), cmp.Compare(x.GetAPIVersion(), y.GetAPIVersion()))
+	})
+	return all
+}
+
+// objects says what Argo CD does about each, in its order: by phase, then wave; deletions last.
+func (s *sides) objects(pairs []twin) []Object {
+	a := s.argo()
+	var all []Object
+	phases := map[string]int{}
+	for _, t := range pairs {
+		o := t.either()
+		object := Object{ID: o.ID(), Namespace: o.GetNamespace(), Wave: wave(*o)}
+		switch {
+		case t.base == nil:
+			object.Action = Created
+		case t.head == nil:
+			object.Action = Deleted
+		default:
+			object.Action = Changed
+			for _, d := range t.changes {
+				object.Fields = append(object.Fields, d.field())
+			}
+		}
+		if object.Action == Changed {
+			object.Refused = immutableFields(t)
+		}
+		object.Argo, object.Warning, object.Severity = a.plan(t, object)
+		phases[object.key()] = phase(*o)
+		all = append(all, object)
+	}
+	slices.SortStableFunc(all, func(a, b Object) int {
+		gone := func(o Object) int {
+			if o.Action == Deleted {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(cmp.Compare(gone(a), gone(b)), cmp.Compare(phases[a.key()], phases[b.key()]), cmp.Compare(a.Wave, b.Wave))
+	})
+	return all
+}
+
+func (o Object) key() string { return o.ID + " " + o.Namespace }
+
+// loses says what goes with an object that is deleted, beyond the object.
+func loses(o harness.Object) (what string, severity Severity) {
+	switch o.GetKind() {
+	case "Namespace":
+		return "deletes everything in the namespace, volumes included", Danger
+	case "PersistentVolumeClaim":
+		return "deletes the volume's data, unless its storage class retains it", Danger
+	case "PersistentVolume":
+		return "loses the volume", Danger
+	case "CustomResourceDefinition":
+		return "deletes every object of the kind, in all namespaces", Danger
+	case "StatefulSet":
+		claims, _, _ := nestedSlice(o, "spec.volumeClaimTemplates")
+		whenDeleted, _, _ := nestedString(o, "spec.persistentVolumeClaimRetentionPolicy.whenDeleted")
+		switch {
+		case len(claims) == 0:
+			return "stops its pods", Warning
+		case whenDeleted == "Delete":
+			return "stops its pods and deletes the data of their volumes", Danger
+		}
+		return "stops its pods; their volume claims stay behind", Danger
+	case "Deployment", "DaemonSet":
+		return "stops its pods", Warning
+	case "CronJob":
+		return "stops its runs", Warning
+	case "Secret":
+		return "deletes its values, which are not in Git", Warning
+	case "ExternalSecret":
+		if policy, _, _ := nestedString(o, "spec.target.creationPolicy"); policy == "" || policy == "Owner" {
+			return "deletes the Secret that it keeps", Danger
+		}
+	case "Service":
+		return "its name resolves to nothing any more", Warning
+	case "NetworkPolicy", "CiliumNetworkPolicy", "PodDisruptionBudget":
+		return "what it guarded is guarded no longer", Warning
+	}
+	return "", Notice
+}
+
+// immutable reports whether the API server refuses to change a field of an existing object, after the functions
+// Validate…Update of k8s.io/kubernetes/pkg/apis/*/validation.
+func immutable(before harness.Object, path string) bool {
+	under := func(fields ...string) bool {
+		return slices.ContainsFunc(fields, func(f string) bool {
+			return path == f || strings.HasPrefix(path, f+".") || strings.HasPrefix(path, f+"[") || strings.HasPrefix(path, f+" ")
+		})
+	}
+	switch kind := before.GroupVersionKind().GroupKind().String(); kind {
+	case "Deployment.apps", "ReplicaSet.apps", "DaemonSet.apps":
+		return under("spec.selector")
+	case "StatefulSet.apps":
+		return under("spec") && !under("spec.replicas", "spec.ordinals", "spec.template", "spec.updateStrategy", "spec.revisionHistoryLimit", "spec.persistentVolumeClaimRetentionPolicy", "spec.minReadySeconds")
+	case "Job.batch":
+		return under("spec.template", "spec.selector", "spec.completionMode", "spec.podFailurePolicy", "spec.successPolicy", "spec.backoffLimitPerIndex")
+	case "PersistentVolumeClaim":
+		return under("spec") && !under("spec.resources.requests", "spec.volumeAttributesClassName")
+	case "Pod":
+		return under("spec") && !under("spec.activeDeadlineSeconds", "spec.terminationGracePeriodSeconds", "spec.tolerations") && !strings.HasSuffix(path, "].image")
+	case "Secret", "ConfigMap":
+		fixed, _, _ := nestedBool(before, "immutable")
+		return kind == "Secret" && under("type") || fixed && under("data", "binaryData", "stringData", "immutable")
+	case "RoleBinding.rbac.authorization.k8s.io", "ClusterRoleBinding.rbac.authorization.k8s.io":
+		return under("roleRef")
+	case "StorageClass.storage.k8s.io":
+		return under("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode")
+	case "PriorityClass.scheduling.k8s.io":
+		return under("value", "preemptionPolicy")
+	}
+	return false
+}
+
+// shrinks reports a claim that asks for less than before, which no storage can give.
+func shrinks(t twin) bool {
+	before, isClaim := t.base.Typed.(*corev1.PersistentVolumeClaim)
+	after, stays := t.head.Typed.(*corev1.PersistentVolumeClaim)
+	return isClaim && stays && after.Spec.Resources.Requests.Storage().Cmp(*before.Spec.Resources.Requests.Storage()) < 0
+}
+
+// immutableFields lists the changes of an object that the API server refuses.
+func immutableFields(t twin) []string {
+	var fields []string
+	for _, d := range t.changes {
+		if immutable(*t.base, d.path) {
+			fields = append(fields, d.path)
+		}
+	}
+	if shrinks(t) {
+		fields = append(fields, "spec.resources.requests.storage")
+	}
+	return fields
+}
