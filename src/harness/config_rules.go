@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	"filippo.io/age"
 	corev1 "k8s.io/api/core/v1"
 
 	"jupiter-dex-integration/src/backup"
@@ -55,11 +56,13 @@ type command struct {
 	names []string // the variables that it reads
 	// configure returns the effective value of each, or what the binary says of those that it is given.
 	configure func(environ []string) (map[string]string, error)
+	// access returns what it then asks the API server for.
+	access func(environ []string) ([]backup.Access, error)
 }
 
 func takes[T any](name string) command {
 	var zero T
-	return command{name, platform.Names(zero), func(environ []string) (map[string]string, error) {
+	configure := func(environ []string) (map[string]string, error) {
 		cfg, err := platform.Load[T](environ)
 		if err != nil {
 			return nil, err
@@ -74,6 +77,10 @@ func takes[T any](name string) command {
 			effective[name] = value
 		}
 		return effective, nil
+	}
+	return command{name, platform.Names(zero), configure, func(environ []string) ([]backup.Access, error) {
+		cfg, err := platform.Load[T](environ)
+		return accessOf(cfg), err
 	}}
 }
 
@@ -208,8 +215,17 @@ const placeholder = "given-by-the-cluster"
 
 // wellFormed stands in its place for secrets whose form the binary checks.
 var wellFormed = map[string]string{
-	"BACKUP_SIGNING_KEY": base64.StdEncoding.EncodeToString(make([]byte, 32)),
-	"CLIENT_KEYS":        "client " + strings.Repeat("0", 64),
+	"BACKUP_AGE_IDENTITY": anyIdentity(),
+	"BACKUP_SIGNING_KEY":  base64.StdEncoding.EncodeToString(make([]byte, 32)),
+	"CLIENT_KEYS":         "client " + strings.Repeat("0", 64),
+}
+
+func anyIdentity() string {
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		panic(err) // there is no randomness
+	}
+	return identity.String()
 }
 
 // environment returns the variables of a container as the kubelet would set them. It is complete unless a ConfigMap or a

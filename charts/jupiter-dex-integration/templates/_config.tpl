@@ -131,6 +131,10 @@ CACHE_TTL: {{ printf "%ds" (int64 $values.cache.ttl) | quote }}
 {{ include "jupiter.config.common" . }}
 {{ include "jupiter.config.redis" . }}
 BACKUP_AGE_RECIPIENT: {{ join "," $values.ageRecipients | quote }}
+BACKUP_NAMESPACE: {{ .Release.Namespace }}
+{{- if $values.objects.enabled }}
+BACKUP_OBJECTS: {{ include "jupiter.objects" . | fromJsonArray | join "," | quote }}
+{{- end }}
 BACKUP_REDIS_PREFIXES: {{ join "," $values.redisPrefixes | quote }}
 BACKUP_KEEP: {{ include "jupiter.int" $values.keep | quote }}
 BACKUP_TIMEOUT: {{ $values.timeout | quote }}

@@ -220,8 +220,100 @@ true
 - {env: BACKUP_S3_ACCESS_KEY_FILE, file: s3-access-key, secret: {{ . }}, key: access-key}
 - {env: BACKUP_S3_SECRET_KEY_FILE, file: s3-secret-key, secret: {{ . }}, key: secret-key}
 {{- end }}
-{{- with and (eq .component "backup") .root.Values.backup.signing.existingSecret }}
+{{- with and (eq .component "backup") (ne (.podComponent | default "") "recovery") .root.Values.backup.signing.existingSecret }}
 - {env: BACKUP_SIGNING_KEY_FILE, file: signing-key, secret: {{ . }}, key: signing-key}
+{{- end }}
+{{- with and (eq (.podComponent | default "") "recovery") .root.Values.backup.recovery.identitySecret }}
+- {env: BACKUP_AGE_IDENTITY_FILE, file: age-identity, secret: {{ . }}, key: age-identity}
+{{- end }}
+{{- end -}}
+
+{{/*
+The release's ConfigMaps and Secrets, those that somebody else makes for it included, as the backup names them: a list of
+configmaps/NAME and secrets/NAME.
+*/}}
+{{- define "jupiter.objects" -}}
+{{- $root := . -}}
+{{- $objects := list -}}
+{{- range $component := list "api-gateway" "price-oracle" "route-optimizer" "backup" -}}
+{{- if (get $root.Values (include "jupiter.valuesKey" $component)).enabled -}}
+{{- $context := dict "root" $root "component" $component -}}
+{{- $objects = append $objects (printf "configmaps/%s" (include "jupiter.componentName" $context)) -}}
+{{- range include "jupiter.secretFiles" $context | fromYamlArray -}}
+{{- $objects = append $objects (printf "secrets/%s" .secret) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.monitoring.enabled .Values.monitoring.grafana.enabled -}}
+{{- range $path, $_ := .Files.Glob "files/dashboards/*.json" -}}
+{{- $objects = append $objects (printf "configmaps/%s-dashboard-%s" (include "jupiter.fullname" $root) (base $path | trimSuffix ".json")) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.redis.enabled -}}
+{{- $redis := include "redis.fullname" (dict "Values" .Values.redis "Release" .Release "Chart" (dict "Name" "redis")) -}}
+{{- range list "configuration" "scripts" "health" -}}
+{{- $objects = append $objects (printf "configmaps/%s-%s" $redis .) -}}
+{{- end -}}
+{{- range .Values.redis.image.pullSecrets -}}
+{{- $objects = append $objects (printf "secrets/%s" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.global.imagePullSecrets -}}
+{{- $objects = append $objects (printf "secrets/%s" .) -}}
+{{- end -}}
+{{- uniq $objects | sortAlpha | toJson -}}
+{{- end -}}
+
+{{/* What a ServiceAccount may do to those objects: (dict "root" $ "component" "backup" "verbs" (list "get") "create" false) */}}
+{{- define "jupiter.role" -}}
+{{- $root := .root -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  {{- include "jupiter.metadata" (dict "root" .root "component" .component "annotations" .root.Values.backup.serviceAccountAnnotations) | nindent 2 }}
+automountServiceAccountToken: false
+{{- if .verbs }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  {{- include "jupiter.metadata" (pick . "root" "component") | nindent 2 }}
+rules:
+  {{- range $kind := list "configmaps" "secrets" }}
+  {{- $names := list }}
+  {{- range include "jupiter.objects" $root | fromJsonArray }}
+  {{- if hasPrefix (printf "%s/" $kind) . }}
+  {{- $names = append $names (base .) }}
+  {{- end }}
+  {{- end }}
+  {{- with $names }}
+  - apiGroups: [""]
+    resources: [{{ $kind }}]
+    resourceNames:
+      {{- toYaml . | nindent 6 }}
+    verbs:
+      {{- toYaml $.verbs | nindent 6 }}
+  {{- end }}
+  {{- if $.create }}
+  # What does not exist yet has no name that a Role could state.
+  - apiGroups: [""]
+    resources: [{{ $kind }}]
+    verbs: [create]
+  {{- end }}
+  {{- end }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  {{- include "jupiter.metadata" (pick . "root" "component") | nindent 2 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ include "jupiter.componentName" . }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "jupiter.componentName" . }}
+    namespace: {{ .root.Release.Namespace }}
 {{- end }}
 {{- end -}}
 

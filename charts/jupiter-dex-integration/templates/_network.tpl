@@ -3,7 +3,8 @@ What guards one component. (dict "root" $ "component" "api-gateway"
   "from"       peers that may call it, as NetworkPolicy has them
   "callers"    components that may call it
   "to"         URLs that it calls; empty ones are skipped
-  "components" components that it calls)
+  "components" components that it calls
+  "apiServer"  whether it calls the API server)
 Redis is reached by every component but for "redis" false.
 */}}
 {{- define "jupiter.networkPolicies" -}}
@@ -100,6 +101,15 @@ spec:
     {{- with include "jupiter.egress" (dict "root" $root "urls" (.to | default list)) }}
     {{- . | nindent 4 }}
     {{- end }}
+    {{- if and .apiServer (not $root.Values.networkPolicy.cilium.enabled) }}
+    - to:
+        {{- toYaml $root.Values.networkPolicy.apiServer.peers | nindent 8 }}
+      ports:
+        {{- range $root.Values.networkPolicy.apiServer.ports }}
+        - port: {{ int64 . }}
+          protocol: TCP
+        {{- end }}
+    {{- end }}
     {{- with $values.extraEgress }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -176,7 +186,7 @@ names that the DNS proxy answers are the ones that the addresses are learnt from
 {{- $external = append $external . -}}
 {{- end -}}
 {{- end -}}
-{{- if $external -}}
+{{- if or $external .apiServer -}}
 apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
 metadata:
@@ -196,6 +206,10 @@ spec:
           rules:
             dns:
               - matchPattern: "*"
+    {{- if .apiServer }}
+    - toEntities:
+        - kube-apiserver
+    {{- end }}
     {{- range $external }}
     - toFQDNs:
         - matchName: {{ (urlParse .).hostname }}

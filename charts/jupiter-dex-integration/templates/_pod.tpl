@@ -1,6 +1,7 @@
 {{/*
 The one pod template. (dict "root" $ "component" "price-oracle" "args" (list "serve") "job" false)
-A job has no ports, probes or drain, and ends; everything else is equal.
+A job has no ports, probes or drain, and ends; everything else is equal. One of another "podComponent" has its label, and
+with "ownAccount" its ServiceAccount. "env" adds variables, "apiToken" mounts a token for the API server.
 */}}
 {{- define "jupiter.podTemplate" -}}
 {{- $root := .root -}}
@@ -24,7 +25,8 @@ metadata:
     {{- end }}
   {{- end }}
 spec:
-  serviceAccountName: {{ include "jupiter.componentName" . }}
+  serviceAccountName: {{ include "jupiter.componentName" (dict "root" $root "component" (ternary .podComponent .component (default false .ownAccount))) }}
+  # A pod that calls the API server mounts a token itself, which is short-lived.
   automountServiceAccountToken: false
   enableServiceLinks: false
   {{- with $root.Values.global.imagePullSecrets }}
@@ -76,6 +78,10 @@ spec:
         - name: {{ .env }}
           value: /run/secrets/jupiter-dex/{{ .file }}
         {{- end }}
+        {{- end }}
+        {{- range $name, $value := .env }}
+        - name: {{ $name }}
+          value: {{ $value | quote }}
         {{- end }}
       {{- if not .job }}
       ports:
@@ -133,7 +139,7 @@ spec:
             - ALL
         seccompProfile:
           type: RuntimeDefault
-      {{- if or $secretFiles $backupClaim }}
+      {{- if or $secretFiles $backupClaim .apiToken }}
       volumeMounts:
         {{- if $secretFiles }}
         # The directory, not single files: a subPath would never be refreshed.
@@ -145,8 +151,13 @@ spec:
         - name: backup
           mountPath: /backup
         {{- end }}
+        {{- if .apiToken }}
+        - name: api-token
+          mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+          readOnly: true
+        {{- end }}
       {{- end }}
-  {{- if or $secretFiles $backupClaim }}
+  {{- if or $secretFiles $backupClaim .apiToken }}
   volumes:
     {{- if $secretFiles }}
     - name: secrets
@@ -165,6 +176,20 @@ spec:
     - name: backup
       persistentVolumeClaim:
         claimName: {{ $root.Values.backup.persistentVolumeClaim }}
+    {{- end }}
+    {{- if .apiToken }}
+    - name: api-token
+      projected:
+        defaultMode: 0440
+        sources:
+          - serviceAccountToken:
+              path: token
+              expirationSeconds: 3600
+          - configMap:
+              name: kube-root-ca.crt
+              items:
+                - key: ca.crt
+                  path: ca.crt
     {{- end }}
   {{- end }}
   {{- with $values.nodeSelector }}

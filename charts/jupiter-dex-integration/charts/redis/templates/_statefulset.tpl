@@ -130,7 +130,7 @@ spec:
             httpGet: {path: /health, port: metrics}
             periodSeconds: 10
           livenessProbe:
-            httpGet: {path: /health, port: metrics}
+            tcpSocket: {port: metrics}
             periodSeconds: 10
             failureThreshold: 3
           resources:
