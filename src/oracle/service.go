@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -15,8 +17,15 @@ import (
 	"jupiter-dex-integration/src/ratelimit"
 )
 
+// gcPercent is for GOGC where nobody has set it: most of the heap is history, which the collector need not look into. To
+// collect twice as often costs little and saves a quarter of the memory.
+const gcPercent = 50
+
 // Serve runs the price server until ctx ends.
 func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	u, err := newUpdater(cfg.UpdateConfig, p)
 	if err != nil {
 		return err

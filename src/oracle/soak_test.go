@@ -120,18 +120,23 @@ func (f footprint) String() string {
 	return fmt.Sprintf("heap %d kB, resident %d kB, %d goroutines", f.heap>>10, f.rss>>10, f.goroutines)
 }
 
-// measure takes the resident memory from /proc; 0 where there is none.
+// measure collects the garbage first.
 func measure() footprint {
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	f := footprint{heap: m.HeapAlloc, goroutines: uint64(runtime.NumGoroutine())}
-	if text, err := os.ReadFile("/proc/self/statm"); err == nil {
-		var size, resident uint64
-		fmt.Sscan(string(text), &size, &resident)
-		f.rss = resident * uint64(os.Getpagesize())
+	return footprint{m.HeapAlloc, resident(), uint64(runtime.NumGoroutine())}
+}
+
+// resident is what the process has in memory, in bytes, as /proc says; 0 where there is none.
+func resident() (bytes uint64) {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
 	}
-	return f
+	var size, pages uint64
+	fmt.Sscan(string(text), &size, &pages)
+	return pages * uint64(os.Getpagesize())
 }
 
 // soaking is a server in a bubble: its connections are pipes.
