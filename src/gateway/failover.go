@@ -38,17 +38,18 @@ func isOwnQuote(swap []byte) bool {
 	return json.Unmarshal(swap, &req) == nil && req.QuoteResponse.ServedBy == optimizerName
 }
 
-// failsOver says whether another upstream may do better: nobody answered, the answer is a failure that is not the caller's, or
-// this upstream is one that cannot know.
+// failsOver says whether another upstream may do better: nobody answered, the quota is used up, the answer is a failure that is
+// not the caller's, or this upstream is one that cannot know.
 func (u *upstream) failsOver(a *answer, err error) bool {
+	status := statusOf(a, err)
 	if err != nil {
-		return errors.As(err, &cannotServe{}) || statusOf(nil, err) >= 500
+		return errors.As(err, &cannotServe{}) || status >= 500 || status == http.StatusTooManyRequests
 	}
 	if u.kind == kindMetis && a.status == http.StatusBadRequest {
 		// A router of one's own learns tokens and markets after its start, and some only at the next one.
 		return jupiter.DecodeError(a.status, a.body).Code == jupiter.CodeTokenNotTradable
 	}
-	return a.status >= 500 && !callersFault(a)
+	return status >= 500 && !callersFault(a) || status == http.StatusTooManyRequests
 }
 
 // statusOf is the status that a caller would see.
@@ -93,7 +94,12 @@ func (g *gateway) fetchSwap(ctx context.Context, c *call) (*answer, error) {
 	deadline := time.Now().Add(g.cfg.Breaker.Timeout)
 	var a *answer
 	var err error
+	limited := map[*budget]bool{} // quotas that are used up
 	for i, u := range upstreams {
+		// The route-optimizer stands in for those who fail; a limit is no failure.
+		if len(limited) > 0 && (u == g.optimizer || u.budget != nil && limited[u.budget]) {
+			continue
+		}
 		attempt := c
 		if len(upstreams) > 1 {
 			left := time.Until(deadline)
@@ -105,7 +111,10 @@ func (g *gateway) fetchSwap(ctx context.Context, c *call) (*answer, error) {
 			attempt = &shared
 		}
 		next, nextErr := u.fetch(ctx, attempt)
-		if i > 0 && statusOf(a, err) >= 500 && u.failsOver(next, nextErr) {
+		if statusOf(next, nextErr) == http.StatusTooManyRequests {
+			limited[u.budget] = true
+		}
+		if status := statusOf(a, err); (status >= 500 || status == http.StatusTooManyRequests) && u.failsOver(next, nextErr) {
 			if next != nil {
 				next.close()
 			}

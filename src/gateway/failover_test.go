@@ -23,7 +23,9 @@ func TestFailoverGoesThroughTheUpstreamsInOrder(t *testing.T) {
 	}{
 		{"the first choice", ok("jupiter"), ok("fallback"), ok("optimizer"), 200, `{"from":"jupiter"}`, ""},
 		{"a refusal is an answer", says(400, `{"error":"No routes found"}`), ok("fallback"), ok("optimizer"), 400, `{"error":"No routes found"}`, ""},
-		{"so is a limit", says(429, `{"code":429}`), ok("fallback"), ok("optimizer"), 429, `{"code":429}`, ""},
+		{"the limit of one organisation", says(429, `{"code":429}`), ok("fallback"), ok("optimizer"), 200, `{"from":"fallback"}`, "second"},
+		{"a limit is not the optimizer's", says(429, `{"code":429}`), says(429, `{"second":429}`), ok("optimizer"), 429, `{"code":429}`, ""},
+		{"a limit stays one", says(429, `{"code":429}`), down, ok("optimizer"), 429, `{"code":429}`, ""},
 		{"no answer", down, ok("fallback"), ok("optimizer"), 200, `{"from":"fallback"}`, "second"},
 		{"a failure", says(500, `{}`), ok("fallback"), ok("optimizer"), 200, `{"from":"fallback"}`, "second"},
 		{"two failures", says(500, `{}`), down, ok("optimizer"), 200, optimizers, "route-optimizer"},
@@ -69,6 +71,15 @@ func TestEachUpstreamHasItsOwnBreakersAndItsOwnKey(t *testing.T) {
 	}
 	if r := do(t, "POST", gw.api+"/swap", goodSwap); r.status != 200 || len(jup.requests()) != 6 {
 		t.Errorf("a swap, whose breaker is closed: %d, %d calls", r.status, len(jup.requests()))
+	}
+}
+
+func TestUpstreamsOfOneQuotaAreNotAskedInTurn(t *testing.T) {
+	jup := newStub(t, says(429, `{"code":429}`))
+	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "QUOTE_CACHE_TTL=0s",
+		"UPSTREAMS=one=swap-v1 "+jup.URL+"/swap/v1,two=swap-v2 "+jup.URL+"/swap/v2")
+	if r := get(t, gw.api+goodQuote); r.status != 429 || len(jup.requests()) != 1 {
+		t.Errorf("status %d after %d calls", r.status, len(jup.requests()))
 	}
 }
 

@@ -36,6 +36,10 @@ func TestClientsSeeQuotesOrHonestErrorsUnderEveryFault(t *testing.T) {
 		rare.Probability = 0.08
 		tests["all together"] = append(tests["all together"], rare)
 	}
+	table := new(strings.Builder)
+	defer func() {
+		t.Logf("what %d clients of each saw; nothing else, and nobody nothing:\n%s", faultRequests, table)
+	}()
 	for _, name := range slices.Sorted(maps.Keys(tests)) {
 		t.Run(name, func(t *testing.T) {
 			sim, err := simulator.New(simulator.Config{Seed: 1})
@@ -50,22 +54,8 @@ func TestClientsSeeQuotesOrHonestErrorsUnderEveryFault(t *testing.T) {
 			gw := start(t, "JUPITER_API_URL="+server.URL+"/swap/v1", "CIRCUIT_BREAKER_TIMEOUT=200ms", "CIRCUIT_BREAKER_RESET_TIMEOUT=100ms",
 				"JUPITER_QUEUE_TIMEOUT=50ms", "RATE_LIMIT_BURST_SIZE=1000")
 			mints := sim.Mints()
-			var mu sync.Mutex
-			outcomes := map[string]int{}
-			var wg sync.WaitGroup
-			for worker := range 8 {
-				wg.Go(func() {
-					for i := range 10 {
-						amount := fmt.Sprint(1_000_000 + 100*worker + i)
-						outcome := ask(gw.api, mints[0], mints[1], amount)
-						mu.Lock()
-						outcomes[outcome]++
-						mu.Unlock()
-					}
-				})
-			}
-			wg.Wait()
-			t.Logf("%v", outcomes)
+			outcomes := askMany(gw.api, mints)
+			fmt.Fprintf(table, "%-26s %v\n", name, outcomes)
 			for outcome := range outcomes {
 				if !slices.Contains([]string{"quote", "429", "500", "503", "429 TOO_MANY_REQUESTS", "502 UPSTREAM_UNAVAILABLE", "503 CIRCUIT_OPEN", "504 UPSTREAM_TIMEOUT"}, outcome) {
 					t.Errorf("%d clients saw %s", outcomes[outcome], outcome)
@@ -79,6 +69,55 @@ func TestClientsSeeQuotesOrHonestErrorsUnderEveryFault(t *testing.T) {
 			}
 		})
 	}
+}
+
+// With another upstream that is well, whatever Jupiter does is nobody's concern.
+func TestClientsSeeQuotesUnderEveryFaultWhereAnotherUpstreamIsWell(t *testing.T) {
+	for _, f := range []faults.Fault{{Kind: faults.Status, Status: 429}, {Kind: faults.Status, Status: 500}, {Kind: faults.Hang}, {Kind: faults.Reset},
+		{Kind: faults.Truncate}, {Kind: faults.Malformed}, {Kind: faults.ContentType}} {
+		t.Run(strings.TrimSpace(fmt.Sprint(f.Kind, " ", f.Status)), func(t *testing.T) {
+			sims := [2]*simulator.Simulator{}
+			servers := [2]*httptest.Server{}
+			for i := range sims {
+				var err error
+				if sims[i], err = simulator.New(simulator.Config{Seed: 1}); err != nil {
+					t.Fatal(err)
+				}
+				servers[i] = httptest.NewServer(sims[i].JupiterHandler())
+				t.Cleanup(func() { sims[i].Close(); servers[i].Close() })
+			}
+			if err := sims[0].Faults.Set(f); err != nil {
+				t.Fatal(err)
+			}
+			gw := start(t, "UPSTREAMS=broken=swap-v1 "+servers[0].URL+"/swap/v1,well=swap-v1 "+servers[1].URL+"/swap/v1",
+				"CIRCUIT_BREAKER_TIMEOUT=4s", "RATE_LIMIT_BURST_SIZE=1000")
+			if outcomes := askMany(gw.api, sims[1].Mints()); outcomes["quote"] != faultRequests {
+				t.Errorf("clients saw %v", outcomes)
+			}
+		})
+	}
+}
+
+// faultRequests are sent by eight clients at once.
+const faultRequests = 80
+
+// askMany says how many clients saw what.
+func askMany(base string, mints []string) map[string]int {
+	outcomes := map[string]int{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			for i := range faultRequests / 8 {
+				outcome := ask(base, mints[0], mints[1], fmt.Sprint(1_000_000+100*worker+i))
+				mu.Lock()
+				outcomes[outcome]++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return outcomes
 }
 
 // ask gets a quote and says what came of it.
