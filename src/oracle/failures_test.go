@@ -4,7 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,14 +21,16 @@ import (
 	"jupiter-dex-integration/src/oracle/pyth"
 )
 
-// TestFailuresAloneAndInPairs runs three sources through every failure and every pair of them, and says what the API said:
-// the price is never that of the source that lies, and it is only called fresh while two honest sources agree.
+// TestFailuresAloneAndInPairs runs three sources through every failure and every pair of them: the price is never that of
+// the source that lies, and it is only called fresh while two honest sources agree. What the API says is the table in
+// docs/api.md.
 func TestFailuresAloneAndInPairs(t *testing.T) {
 	failures := []string{"Jupiter wrong", "Jupiter gone", "RPC lagging", "Redis gone", "clock skew"}
 	// What is left of the sources decides, and neither Redis nor the clock does.
 	want := map[string]state{"": fresh, "Jupiter wrong": degraded, "Jupiter gone": fresh, "RPC lagging": fresh, "Redis gone": fresh, "clock skew": fresh,
 		"Jupiter wrong+RPC lagging": degraded, "Jupiter gone+RPC lagging": degraded, "Jupiter wrong+Redis gone": degraded, "Jupiter wrong+clock skew": degraded,
 		"Jupiter gone+Redis gone": fresh, "Jupiter gone+clock skew": fresh, "RPC lagging+Redis gone": fresh, "RPC lagging+clock skew": fresh, "Redis gone+clock skew": fresh}
+	var table strings.Builder
 	cases := []string{""}
 	for i, a := range failures {
 		cases = append(cases, a)
@@ -82,32 +88,44 @@ func TestFailuresAloneAndInPairs(t *testing.T) {
 			piped.setDown(has("Redis gone"))
 			tick(10, lag)
 
-			e := u.book.snapshot()[wsol]
-			got, now := u.rules.ages.state(e.record, u.clock.now()), u.clock.now()
-			usd, err := parsePrice(e.Price)
-			if err != nil || math.Abs(usd-truth)/truth > 0.0050 {
-				t.Errorf("%s: the price is %s", failing, e.Price)
+			w := httptest.NewRecorder()
+			newAPI(u).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/prices/"+wsol, nil))
+			var said detail
+			if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil {
+				t.Fatalf("%s: %s: %v", failing, w.Body, err)
 			}
-			if got != want[failing] {
-				t.Errorf("%s: %s, want %s: %v", failing, got, want[failing], e.Degraded)
+			usd, err := parsePrice(json.Number(said.Price))
+			if err != nil || math.Abs(usd-truth)/truth > 0.0005 {
+				t.Errorf("%s: the price is %s", failing, said.Price)
 			}
-			if age := now.Sub(e.ObservedAt); age < 0 || age > 2*interval {
+			if said.State != want[failing] {
+				t.Errorf("%s: %s, want %s: %v", failing, said.State, want[failing], said.Reasons)
+			}
+			if age := u.clock.now().Sub(said.ObservedAt); age < 0 || age > 2*interval {
 				t.Errorf("%s: %v old", failing, age)
 			}
 			_, redisErr := u.status()
 			if (redisErr != nil) != has("Redis gone") {
 				t.Errorf("%s: Redis is reported as %v", failing, redisErr)
 			}
-			var reasons []string
-			for _, q := range e.Sources {
+			var unused []string
+			for _, q := range said.Sources {
 				if !q.Used {
-					reasons = append(reasons, q.Name+": "+q.Reason)
+					unused = append(unused, q.Name)
 				}
 			}
+			fmt.Fprintf(&table, "| %s | %s | %s | %s | %s |\n", orNothing(strings.ReplaceAll(failing, "+", ", ")), said.Price, said.State,
+				orNothing(strings.Join(said.Reasons, "; ")), orNothing(strings.Join(unused, ", ")))
 			piped.setDown(false) // nothing may be left waiting to dial
 			advance(3 * time.Second)
-			t.Logf("| %s | %s | %s | %s |", orNothing(failing), e.Price, got, orNothing(strings.Join(append(append([]string{}, e.Degraded...), reasons...), "; ")))
 		})
+	}
+	published, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(published), table.String()) {
+		t.Errorf("the table in docs/api.md should be\n%s", table.String())
 	}
 }
 
