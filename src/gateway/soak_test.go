@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/simulator"
 )
 
 // gatewayProcess is a gateway in a process of its own, whose memory is nobody else's, before an upstream in another.
@@ -170,5 +173,62 @@ func TestSoakHoldsMemoryAndSparesJupiter(t *testing.T) {
 	}
 	if failed > 0 {
 		t.Errorf("%d requests failed", failed)
+	}
+}
+
+// SOAK=1m runs it for so long: three replicas on a real Redis, before a Jupiter that counts in windows of 10 seconds.
+func TestSoakReplicasUseJupitersQuotaAndProvokeNoRefusal(t *testing.T) {
+	duration, err := time.ParseDuration(os.Getenv("SOAK"))
+	if err != nil {
+		t.Skip("SOAK=1m (any duration) runs it")
+	}
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("redis-server is not installed: replicas cannot share a quota")
+	}
+	const perMinute, window = 600, 10 * time.Second
+	sim, err := simulator.New(simulator.Config{Seed: 1, Plan: simulator.Plan{Requests: perMinute / 6, Window: window}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jup := httptest.NewServer(sim.JupiterHandler())
+	t.Cleanup(func() { sim.Close(); jup.Close() })
+	redisAddress := freeAddress(t)
+	_, port, _ := net.SplitHostPort(redisAddress)
+	newProcess(t, nil, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+	var apis []string
+	for range 3 {
+		api := freeAddress(t)
+		newProcess(t, append([]string{"TEST_PROCESS=replica", "LISTEN_ADDRESS=" + api, "METRICS_ADDRESS=127.0.0.1:0", "REDIS_URL=redis://" + redisAddress,
+			"RATE_LIMIT_REDIS_TIMEOUT=200ms", "JUPITER_API_URL=" + jup.URL + "/swap/v1", "JUPITER_API_KEY=jup_soak", "JUPITER_QUEUE_TIMEOUT=5s",
+			fmt.Sprint("JUPITER_REQUESTS_PER_MINUTE=", perMinute)}, unlimited...), os.Args[0])
+		apis = append(apis, "http://"+api)
+	}
+	for _, api := range apis {
+		eventually(t, "a replica serves", func() bool {
+			resp, err := http.Get(api + "/health")
+			if err == nil {
+				resp.Body.Close()
+			}
+			return err == nil
+		})
+	}
+	mints := sim.Mints()
+	time.Sleep(window) // what was asked so far leaves Jupiter's window
+	sim.Faults.ResetCalls()
+	start := time.Now()
+	var wg sync.WaitGroup
+	for worker := range 12 {
+		wg.Go(func() {
+			for n := 0; time.Since(start) < duration; n++ {
+				ask(apis[worker%3], mints[0], mints[1], fmt.Sprint(1_000_000+1_000_000*worker+n))
+			}
+		})
+	}
+	wg.Wait()
+	quota := perMinute * time.Since(start).Minutes()
+	calls := sim.Faults.Calls()["/swap/v1/quote"]
+	t.Logf("of a quota of %.0f calls %d were made and %d refused: %.1f %% used", quota, calls[200], calls[429], 100*float64(calls[200])/quota)
+	if float64(calls[200]) < 0.95*quota || float64(calls[429]) >= 0.001*float64(calls[200]) {
+		t.Error("want 95 % of the quota used and fewer than one call in a thousand refused")
 	}
 }
