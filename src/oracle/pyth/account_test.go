@@ -12,6 +12,9 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/gagliardetto/solana-go"
+	"sigs.k8s.io/yaml"
 )
 
 func TestPullAccountOfTheRecordedLayout(t *testing.T) {
@@ -152,4 +155,39 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%+v: %s", p, p.Decimal())
 		}
 	})
+}
+
+// A feed's account follows from its id: shard 0 under the newer of Pyth's two push oracles.
+func TestMainnetReadsTheAccountsOfItsFeeds(t *testing.T) {
+	push := solana.MustPublicKeyFromBase58("pyt2F414BA6dPttK6RddPZUdHfapoBN24GL5wbrPCou")
+	text, err := os.ReadFile("../../../environments/mainnet/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values struct {
+		PriceOracle struct{ PythFeeds map[string]string }
+	}
+	if err := yaml.Unmarshal(text, &values); err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]string{ // of Pyth's feeds in US dollars
+		"SOL":  "ef0d8b6fda2ceba41da15d4095d1da392a0d2f8ed0c6c7bc0f4cfac8c280b56d",
+		"USDC": "eaa020c61cc479712813461ce153894a96a6c00b21ed0cfc2798d1f9a9e9c94a",
+		"USDT": "2b89b9dc8fdf9f34709a5b106b472f0f39bb6ca9ce04b0fd7f2e971688e2e53b",
+		"JUP":  "0a0408d619e9380abad35060f9192039ed5042fa6f82301d0e48bb52be830996",
+	}
+	if len(values.PriceOracle.PythFeeds) == 0 {
+		t.Fatal("mainnet has no feeds")
+	}
+	for token, account := range values.PriceOracle.PythFeeds {
+		id, err := hex.DecodeString(ids[token])
+		if err != nil || len(id) != 32 {
+			t.Errorf("the feed of %s is not known here", token)
+			continue
+		}
+		want, _, err := solana.FindProgramAddress([][]byte{{0, 0}, id}, push)
+		if err != nil || account != want.String() {
+			t.Errorf("%s: %s, want %s (%v)", token, account, want, err)
+		}
+	}
 }
