@@ -104,6 +104,10 @@ $(TOOLS) $(LINTERS):
 	@echo "building $(@F)"
 	@CGO_ENABLED=0 go -C $(module) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ $(tool.$(@F))
 
+.PHONY: e2e
+e2e: $(BIN)/ko $(BIN)/crane $(BIN)/helm4 $(BIN)/kustomize ## Try the tier on the cluster of KUBECONFIG: see docs/e2e.md
+	@scripts/e2e
+
 .PHONY: clean
 clean: ## Remove build/
 	rm -rf build
