@@ -54,10 +54,13 @@ golden: tools ## Rewrite what reviewers read: environments/*/golden and docs/rep
 	go run ./src/cmd/harness golden
 	go test ./src/harness/change -run TestExampleReports -update
 
+.PHONY: harness
+harness: tools ## Build the harness and what it renders with
+	@go build -o $(BIN)/harness ./src/cmd/harness
+
 BASE ?= HEAD
 .PHONY: diff
-diff: tools ## Say what the working tree does to the clusters, compared with BASE (HEAD unless given)
-	@go build -o $(BIN)/harness ./src/cmd/harness
+diff: harness ## Say what the working tree does to the clusters, compared with BASE (HEAD unless given)
 	@$(BIN)/harness diff -base '$(BASE)' || [ $$? -ge 3 ]
 
 .PHONY: generate

@@ -102,7 +102,7 @@ func (a argo) plan(t twin, object Object) (does, warning string, severity Severi
 	severity = Notice
 	switch {
 	case a.notOurs:
-		return "nothing: a person applies it with kubectl apply -k argocd", "", severity
+		return "nothing until a person applies it", "", Warning
 	case !a.found:
 		return "nothing: no Application syncs it", "", severity
 	}

@@ -71,6 +71,12 @@ func TestConsequences(t *testing.T) {
 			section: "Restarts",
 			want:    []string{"`Deployment/web`: 3 to 9 pods, rolling, at most 1 more and 0 fewer pods meanwhile: its configuration: `ConfigMap/web` changed `UPSTREAM`"},
 		}, {
+			name:     "a checksum of nothing",
+			edits:    [][2]string{{"checksum/config: one", "checksum/config: two"}},
+			severity: Warning, verdict: "1 Deployment restarts (at least 3 pods), 1 object changed, no deletions",
+			section: "Restarts",
+			want:    []string{"`Deployment/web`: 3 to 9 pods, rolling, at most 1 more and 0 fewer pods meanwhile: `metadata.annotations[checksum/config]` changes, though no key that its pods read does"},
+		}, {
 			name:     "a configuration key without a checksum reaches nobody before they restart",
 			edits:    [][2]string{{"LIMIT: 10s", "LIMIT: 20s"}},
 			severity: Notice, verdict: "1 configuration key, 1 object changed, no deletions",

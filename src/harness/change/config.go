@@ -3,7 +3,6 @@ package change
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -168,7 +167,7 @@ func reads(w harness.Workload) []read {
 // config returns the keys that change and who gets to see it when. restarts has run before.
 func (s *sides) config(pairs []twin) []Config {
 	var all []Config
-	existed := containerImages(s.base)
+	before := workloads(s.base)
 	for _, c := range configChanges(pairs) {
 		for _, w := range s.head.Workloads() {
 			var seen []read
@@ -178,7 +177,7 @@ func (s *sides) config(pairs []twin) []Config {
 				}
 			}
 			if len(seen) > 0 {
-				c.Readers = append(c.Readers, Reader{w.ID(), s.effect(w, seen, existed)})
+				c.Readers = append(c.Readers, Reader{w.ID(), s.effect(w, seen, before)})
 			}
 		}
 		all = append(all, c.Config)
@@ -187,22 +186,16 @@ func (s *sides) config(pairs []twin) []Config {
 }
 
 // effect says when a workload sees a change of what it reads.
-func (s *sides) effect(w harness.Workload, seen []read, existed map[string]string) string {
-	isNew := true
-	for at := range existed {
-		if strings.HasPrefix(at, w.ID()+" ") {
-			isNew = false
-		}
-	}
-	stale := slices.ContainsFunc(seen, func(r read) bool { return !r.live })
+func (s *sides) effect(w harness.Workload, seen []read, before map[string]harness.Workload) string {
+	_, existed := before[w.ID()]
 	switch {
-	case isNew:
+	case !existed:
 		return "starts with it"
 	case s.restarting[w.ID()]:
 		return "restarts with it"
 	case w.GetKind() == "CronJob":
 		return "at its next run"
-	case stale:
+	case slices.ContainsFunc(seen, func(r read) bool { return !r.live }):
 		return "old value until something restarts it"
 	}
 	return "from its files, without a restart"

@@ -156,6 +156,9 @@ func (d *document) summary(r *Report) {
 		grave = append(grave, fmt.Sprintf("new finding %s: %s", code(f.Rule), code(strings.TrimSpace(f.Overlay+" "+f.Object+": "+f.Problem))))
 	}
 	d.list("Look at this before you merge", grave)
+	if r.Base != "" {
+		d.add("\nCompared with %s.\n", code(r.Base))
+	}
 	if r.Mended > 0 {
 		d.add("\nPuts right %s.\n", plural(r.Mended, "finding"))
 	}
@@ -274,7 +277,11 @@ func warn(text string) string {
 }
 
 func (r Reason) markdown() string {
-	if len(r.Config) == 0 {
+	switch {
+	case len(r.Config) > 0:
+	case strings.HasPrefix(r.Path, checksums):
+		return code(r.Path) + " changes, though no key that its pods read does"
+	default:
 		return r.Field.markdown()
 	}
 	var from []string

@@ -82,8 +82,8 @@ type Facts struct {
 	Had       func(network, digest string) bool // whether a network has ever had an image; nil when that is not known
 }
 
-// Promotion is the order in which images go from network to network.
-var Promotion = map[string]string{"mainnet": "testnet", "testnet": "devnet"}
+// precedes is the order in which images go from network to network: the one that a network gets them from.
+var precedes = map[string]string{"mainnet": "testnet", "testnet": "devnet"}
 
 // rank puts the network where most is at stake first.
 var rank = []string{"mainnet", "testnet", "devnet"}
@@ -128,6 +128,15 @@ func names(base, head *harness.Render) []string {
 		return strings.Compare(place(a), place(b))
 	})
 	return append(slices.Compact(all), argoName)
+}
+
+// workloads returns an overlay's by their ID.
+func workloads(o *harness.Overlay) map[string]harness.Workload {
+	all := map[string]harness.Workload{}
+	for _, w := range o.Workloads() {
+		all[w.ID()] = w
+	}
+	return all
 }
 
 const argoName = "argocd"

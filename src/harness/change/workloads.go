@@ -29,21 +29,17 @@ type Restart struct {
 // Reason is a part of the pod template that changes: a field, or configuration whose checksum the template carries.
 type Reason struct {
 	Field
-	Config []Config `json:"config,omitempty"` // what the checksum stands for
+	Config []Config `json:"config,omitempty"` // what the checksum stands for, as far as it is rendered
 }
+
+// checksums is where the chart keeps them in a pod template.
+const checksums = "metadata.annotations[checksum/"
 
 // restarts returns the workloads whose pod template changes, and remembers them for config.
 func (s *sides) restarts(pairs []twin) []Restart {
 	s.restarting = map[string]bool{}
 	changed := configChanges(pairs)
-	after := map[string]harness.Workload{}
-	for _, w := range s.head.Workloads() {
-		after[w.ID()] = w
-	}
-	before := map[string]harness.Workload{}
-	for _, w := range s.base.Workloads() {
-		before[w.ID()] = w
-	}
+	before, after := workloads(s.base), workloads(s.head)
 	var all []Restart
 	for _, t := range pairs {
 		if t.base == nil || t.head == nil {
@@ -60,7 +56,8 @@ func (s *sides) restarts(pairs []twin) []Restart {
 				continue
 			}
 			reason := Reason{Field: d.field()}
-			if strings.HasPrefix(d.path, w.At+".metadata.annotations[checksum/") {
+			reason.Path = strings.TrimPrefix(reason.Path, w.At+".")
+			if strings.HasPrefix(reason.Path, checksums) {
 				for _, c := range changed {
 					if slices.ContainsFunc(reads(w), c.readBy) {
 						reason.Config = append(reason.Config, c.Config)
@@ -68,7 +65,6 @@ func (s *sides) restarts(pairs []twin) []Restart {
 				}
 				reason.Before, reason.After = "", ""
 			}
-			reason.Path = strings.TrimPrefix(reason.Path, w.At+".")
 			r.Because = append(r.Because, reason)
 		}
 		if len(r.Because) == 0 {
@@ -185,14 +181,7 @@ const total = "total"
 
 func (s *sides) scaling() []Scaling {
 	var all []Scaling
-	before := map[string]harness.Workload{}
-	for _, w := range s.base.Workloads() {
-		before[w.ID()] = w
-	}
-	after := map[string]harness.Workload{}
-	for _, w := range s.head.Workloads() {
-		after[w.ID()] = w
-	}
+	before, after := workloads(s.base), workloads(s.head)
 	for _, id := range sorted(before, after) {
 		old, had := before[id]
 		w, has := after[id]
@@ -313,7 +302,7 @@ func containerImages(o *harness.Overlay) map[string]string {
 
 // promotion says whether the network before this one has tried an image.
 func (s *sides) promotion(image string) (state string, severity Severity) {
-	previous := Promotion[s.name]
+	previous := precedes[s.name]
 	if previous == "" {
 		return "", Notice
 	}
