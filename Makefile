@@ -64,8 +64,9 @@ diff: harness ## Say what the working tree does to the clusters, compared with B
 	@$(BIN)/harness diff -base '$(BASE)' || [ $$? -ge 3 ]
 
 .PHONY: generate
-generate: ## Copy what is stated once: each overlay's values to the chart's values-<network>.yaml
+generate: ## Bring what is stated once to its other places: overlays' values, what values.yaml says of each key
 	@for net in $(NETWORKS); do cp environments/$$net/values.yaml charts/jupiter-dex-integration/values-$$net.yaml; done
+	@go run ./src/cmd/chartdocs charts/jupiter-dex-integration charts/jupiter-dex-integration/charts/redis
 
 .PHONY: images
 images: $(BIN)/ko $(BIN)/crane ## Build the container images to build/images and print their digests

@@ -142,7 +142,33 @@ key: {{ include "redis.secretPasswordKey" $redis }}
 {{- end }}
 {{- else -}}
 {{- with .Values.externalRedis -}}
-url: {{ printf "%s://%s%s:%d/%d" (ternary "rediss" "redis" .tls.enabled) (empty .username | ternary "" (printf "%s@" .username)) .host (int64 .port) (int64 .database) }}
+{{- $scheme := ternary "rediss" "redis" .tls.enabled -}}
+{{- $user := empty .username | ternary "" (printf "%s@" .username) -}}
+{{- $path := printf "/%d" (int64 .database) -}}
+{{- $query := list -}}
+{{- with .sentinel.master -}}
+{{- $query = append $query (printf "master_name=%s" .) -}}
+{{- end -}}
+{{- range .nodes -}}
+{{- $query = append $query (printf "addr=%s" .) -}}
+{{- end -}}
+{{- if .sentinel.master -}}
+{{- if .username -}}
+{{- $query = append $query (printf "username=%s" .username) -}}
+{{- end -}}
+{{- $user = "" -}}
+{{- else if .nodes -}}
+{{- $path = "" -}}
+{{- end -}}
+url: {{ printf "%s://%s%s:%d%s%s" $scheme $user .host (int64 .port) $path (empty $query | ternary "" (printf "?%s" (join "&" $query))) }}
+urls:
+  - {{ printf "%s://%s:%d" $scheme .host (int64 .port) }}
+  {{- range concat .nodes .sentinel.servers }}
+  - {{ printf "%s://%s" $scheme . }}
+  {{- end }}
+{{- with .tls.caSecret }}
+ca: {{ . }}
+{{- end }}
 {{- if .existingSecret }}
 secret: {{ .existingSecret }}
 key: {{ .existingSecretPasswordKey }}
@@ -215,6 +241,9 @@ true
 {{- $redis := include "jupiter.redis" .root | fromYaml }}
 {{- with and (ne .component "route-optimizer") $redis.secret }}
 - {env: REDIS_PASSWORD_FILE, file: redis-password, secret: {{ . }}, key: {{ $redis.key }}}
+{{- end }}
+{{- with and (ne .component "route-optimizer") $redis.ca }}
+- {env: REDIS_CA_FILE, file: redis-ca, secret: {{ . }}, key: ca.crt}
 {{- end }}
 {{- with and (eq .component "backup") .root.Values.backup.s3.existingSecret }}
 - {env: BACKUP_S3_ACCESS_KEY_FILE, file: s3-access-key, secret: {{ . }}, key: access-key}

@@ -93,7 +93,7 @@ spec:
         - port: 6379
           protocol: TCP
     {{- else }}
-    {{- with include "jupiter.egress" (dict "root" $root "urls" (list (include "jupiter.redis" $root | fromYaml).url)) }}
+    {{- with include "jupiter.egress" (dict "root" $root "urls" (include "jupiter.redis" $root | fromYaml).urls) }}
     {{- . | nindent 4 }}
     {{- end }}
     {{- end }}
@@ -179,7 +179,7 @@ names that the DNS proxy answers are the ones that the addresses are learnt from
 {{- $external := list -}}
 {{- $urls := .to | default list -}}
 {{- if ne .redis false -}}
-{{- $urls = append $urls (include "jupiter.redis" $root | fromYaml).url -}}
+{{- $urls = concat $urls ((include "jupiter.redis" $root | fromYaml).urls | default list) -}}
 {{- end -}}
 {{- range $urls | compact | uniq -}}
 {{- if include "jupiter.externalHost" (dict "root" $root "url" .) -}}
