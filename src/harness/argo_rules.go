@@ -103,7 +103,10 @@ func checkApplications(r *Render) []Finding {
 		}
 		patterns := generatePatterns(object, dir)
 		for _, read := range overlay.Reads {
-			if !slices.ContainsFunc(patterns, func(p string) bool { return read == p || strings.HasPrefix(read, p+"/") }) {
+			if !slices.ContainsFunc(patterns, func(p string) bool {
+				glob, _ := path.Match(p, read)
+				return glob || read == p || strings.HasPrefix(read, p+"/")
+			}) {
 				report("metadata.annotations["+generatePaths+"]", "%q does not cover %s, so a change there is not synced", object.GetAnnotations()[generatePaths], read)
 				break
 			}
