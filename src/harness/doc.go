@@ -1,9 +1,10 @@
 // Package harness renders every overlay the way Argo CD does and judges what comes out, with no cluster and no network.
 //
 // [Load] reads a repository and renders it once: every overlay under environments/ through kustomize, with Helm 4 and in
-// the variants that must not matter (Helm 3, a second time, Argo CD's flags, a new chart version). Each object is decoded
-// strictly, built-in kinds into their Go types, custom resources against the definition of the operator that reads them
-// (crds/go.mod pins which). A kind that neither covers is a finding, so nothing is passed over. Every [Rule] then looks at
+// the variants that must not matter (Helm 3, a second time, Argo CD's flags, a new chart version). Each object is judged
+// by the API server's own code (apiserver/, a program of its own): built-in kinds as they are validated on creation, custom
+// resources by the definition of the operator that reads them (crds/go.mod pins which), pods by Pod Security admission. A
+// kind that it does not know is a finding, so nothing is passed over. Every [Rule] then looks at
 // the same [Render] and reports [Finding]s; rules never render, and never read a cluster: whether a live one has room,
 // images or credentials is not the harness's business.
 //

@@ -15,7 +15,7 @@ func TestRepository(t *testing.T) {
 	for _, o := range r.Overlays {
 		t.Logf("%s: %d objects", o.Name, len(o.Objects))
 	}
-	t.Logf("rendered in %s, decoded in %s", r.Rendering, r.Decoding)
+	t.Logf("rendered in %s, judged by the API server's code in %s", r.Rendering, r.Judging)
 }
 
 // TestSchemasAreOfTheStatedVersions keeps what objects are checked against in step with what versions.yaml says they run on.
@@ -23,6 +23,7 @@ func TestSchemasAreOfTheStatedVersions(t *testing.T) {
 	versions := read(t, repository+"/versions.yaml")
 	for _, pin := range []struct{ stated, file, module, tag string }{
 		{"kubernetes: 1.", repository + "/go.mod", "k8s.io/api", "v0."},
+		{"kubernetes: ", "apiserver/go.mod", "k8s.io/kubernetes", "v"},
 		{"argocd: ", "crds/go.mod", argoModule, ""},
 		{"externalSecrets: ", "crds/go.mod", secretsModule, ""},
 		{"prometheusOperator: ", "crds/go.mod", operatorModule, ""},

@@ -24,10 +24,21 @@ var objectRules = []Rule{{
 	Fix:    "use the API version that replaces it",
 	Check:  checkServed,
 }, {
-	Name:   "schema",
-	Reason: "the API server refuses the object, or drops a field that it does not know without a word",
+	Name:   "accepted-object",
+	Reason: "the API server refuses the object: the sync fails and nothing after it is applied",
 	Fix:    "write the field as the API defines it",
 	Check:  eachObject(func(o Object) []Finding { return o.Faults }),
+}, {
+	Name:   "no-warnings",
+	Reason: "the API server takes the object but warns: part of it does not do what it says, or soon will not",
+	Fix:    "change what the warning names",
+	Check: eachObject(func(o Object) []Finding {
+		var all []Finding
+		for _, warning := range o.Warnings {
+			all = append(all, Finding{Problem: warning})
+		}
+		return all
+	}),
 }, {
 	Name:   "namespace",
 	Reason: "kustomize does not add a namespace to what a chart prints: such an object lands wherever the syncing tool points",

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/pod-security-admission/api"
-	"k8s.io/pod-security-admission/policy"
 	"k8s.io/utils/ptr"
 )
 
@@ -26,11 +25,6 @@ var podRules = []Rule{{
 	Reason: "a moving tag makes two pods of one Deployment run different code, and a rollback runs whatever the tag means today",
 	Fix:    "state a version tag, or better a digest, in the overlay's images",
 	Check:  inEachOverlay(checkImages),
-}, {
-	Name:   "unique-env",
-	Reason: "of two variables with one name the last wins, and server-side apply refuses the object",
-	Fix:    "set the variable once",
-	Check:  inEachOverlay(checkUniqueEnv),
 }, {
 	Name:   "pod-security",
 	Reason: "a namespace that enforces Pod Security restricted refuses the pod",
@@ -85,8 +79,8 @@ func checkImages(o *Overlay) []Finding {
 			_, sum, pinned := strings.Cut(c.Image, "@")
 			problem := ""
 			switch {
-			case c.Image == "":
-				problem = "is empty"
+			case c.Image == "": // refused by the API server
+				continue
 			case pinned && !digest.MatchString(sum):
 				problem = fmt.Sprintf("%q is no sha256 digest", sum)
 			case tag == "latest":
@@ -102,44 +96,16 @@ func checkImages(o *Overlay) []Finding {
 	return all
 }
 
-func checkUniqueEnv(o *Overlay) []Finding {
-	var all []Finding
-	for _, w := range o.workloads {
-		for path, c := range w.Containers() {
-			var seen []string
-			for _, env := range c.Env {
-				if slices.Contains(seen, env.Name) {
-					all = append(all, Finding{Object: w.ID(), Field: path + ".env[" + env.Name + "]", Problem: "is set twice"})
-				}
-				seen = append(seen, env.Name)
-			}
-		}
-	}
-	return all
-}
-
-// security is the API server's own admission check.
-var security = func() policy.Evaluator {
-	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
-	if err != nil {
-		panic(err) // the checks are compiled in
-	}
-	return evaluator
-}()
-
 func checkPodSecurity(o *Overlay) []Finding {
-	restricted := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
 	var all []Finding
 	for object, ns := range objects[*corev1.Namespace](o) {
 		if level := ns.Labels[api.EnforceLevelLabel]; level != string(api.LevelRestricted) {
 			all = append(all, Finding{Object: object.ID(), Field: "metadata.labels[" + api.EnforceLevelLabel + "]", Problem: fmt.Sprintf("is %q, not restricted", level)})
 		}
 	}
-	for _, w := range o.workloads {
-		for _, result := range security.EvaluatePod(restricted, &w.Pods.ObjectMeta, &w.Pods.Spec) {
-			if !result.Allowed {
-				all = append(all, Finding{Object: w.ID(), Field: w.Field("securityContext"), Problem: fmt.Sprintf("%s (%s)", result.ForbiddenReason, result.ForbiddenDetail)})
-			}
+	for _, object := range o.Objects {
+		if object.PodSecurity != "" {
+			all = append(all, Finding{Object: object.ID(), Problem: object.PodSecurity})
 		}
 	}
 	return all

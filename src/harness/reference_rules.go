@@ -215,15 +215,7 @@ func podReferences(w Workload) []reference {
 			}
 		}
 	}
-	claims := map[string]bool{}
-	if set, ok := w.Typed.(*appsv1.StatefulSet); ok {
-		for _, claim := range set.Spec.VolumeClaimTemplates {
-			claims[claim.Name] = true
-		}
-	}
-	volumes := map[string]bool{}
 	for _, v := range w.Pods.Spec.Volumes {
-		volumes[v.Name] = true
 		field := w.Field("volumes[" + v.Name + "]")
 		items := func(kind, name string, keys []corev1.KeyToPath, optional *bool) {
 			add(field, kind, name, "", optional)
@@ -248,13 +240,6 @@ func podReferences(w Workload) []reference {
 				if ref := source.Secret; ref != nil {
 					items("Secret", ref.Name, ref.Items, ref.Optional)
 				}
-			}
-		}
-	}
-	for path, c := range w.Containers() {
-		for _, mount := range c.VolumeMounts {
-			if !volumes[mount.Name] && !claims[mount.Name] {
-				add(path+".volumeMounts["+mount.Name+"]", "volume", mount.Name, "", nil)
 			}
 		}
 	}

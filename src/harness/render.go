@@ -53,7 +53,7 @@ type Render struct {
 	Overlays  []*Overlay
 	Argo      *Overlay      // argocd/: the AppProjects and Applications, judged by rules of their own
 	Rendering time.Duration // wall time of all renders
-	Decoding  time.Duration // wall time of decoding and schema checks
+	Judging   time.Duration // wall time of decoding, and of the API server's answers
 }
 
 // Overlay is one network's render.
@@ -69,7 +69,6 @@ type Overlay struct {
 	Errors        map[Variant]error
 
 	workloads []Workload
-	schemas   *schemaSet
 	mu        sync.Mutex // while rendering
 }
 
@@ -99,14 +98,9 @@ func Load(ctx context.Context, opts Options) (*Render, error) {
 	tools := cmp.Or(opts.Tools, root)
 	helm := map[Variant]string{}
 	for variant, name := range map[Variant]string{Helm4: "helm4", Helm4Again: "helm4", Helm3: "helm3", ArgoCD: "helm4", NewChart: "helm4"} {
-		path, err := filepath.Abs(filepath.Join(tools, "build", "bin", name))
-		if err != nil {
+		if helm[variant], err = tool(tools, name); err != nil {
 			return nil, err
 		}
-		if _, err := os.Stat(path); err != nil {
-			return nil, fmt.Errorf("looking for a Helm: %w; run `make tools` first", err)
-		}
-		helm[variant] = path
 	}
 
 	r := &Render{Source: src, Argo: newOverlay(src, "argocd", "argocd")}
@@ -120,6 +114,12 @@ func Load(ctx context.Context, opts Options) (*Render, error) {
 		return r, nil
 	}
 
+	var server *apiServer
+	if !opts.Plain {
+		if server, err = startAPIServer(ctx, tools); err != nil {
+			return nil, err
+		}
+	}
 	start := time.Now()
 	if err := r.render(ctx, helm, opts.Plain); err != nil {
 		return nil, err
@@ -127,18 +127,30 @@ func Load(ctx context.Context, opts Options) (*Render, error) {
 	r.Rendering = time.Since(start)
 
 	start = time.Now()
-	schemas, err := customSchemas(ctx, tools)
-	if err != nil {
-		return nil, err
-	}
 	for _, o := range r.all() {
-		o.schemas = schemas
-		o.Objects = decode(o.Output[Helm4], schemas)
+		o.Objects = Decode(o.Output[Helm4])
+		if server != nil {
+			if err := server.judge(o.Objects); err != nil {
+				return nil, err
+			}
+		}
 		o.workloads = workloads(o.Objects)
 		o.Provided = readProvided(src, o)
 	}
-	r.Decoding = time.Since(start)
+	r.Judging = time.Since(start)
 	return r, nil
+}
+
+// tool returns the path of a program that make has built.
+func tool(tools, name string) (string, error) {
+	path, err := filepath.Abs(filepath.Join(tools, "build", "bin", name))
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("looking for %s: %w; run `make tools` first", name, err)
+	}
+	return path, nil
 }
 
 func newOverlay(src *Source, name, dir string) *Overlay {

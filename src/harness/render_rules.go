@@ -54,7 +54,7 @@ func checkQuietUpgrade(o *Overlay) []Finding {
 	}
 	var all []Finding
 	after := map[string]Workload{}
-	for _, w := range workloads(decode(o.Output[NewChart], o.schemas)) {
+	for _, w := range workloads(Decode(o.Output[NewChart])) {
 		after[w.ID()] = w
 	}
 	for _, w := range o.workloads {

@@ -34,8 +34,8 @@ func Report(w io.Writer, r *Render, findings []Finding) error {
 			total++
 		}
 	}
-	out.printf("%d rules, %d objects of %d kinds, %d findings; rendered in %s, decoded in %s\n",
-		len(Rules()), total, len(kinds), len(findings), r.Rendering.Round(time.Millisecond), r.Decoding.Round(time.Millisecond))
+	out.printf("%d rules, %d objects of %d kinds, %d findings; rendered in %s, decoded and validated in %s\n",
+		len(Rules()), total, len(kinds), len(findings), r.Rendering.Round(time.Millisecond), r.Judging.Round(time.Millisecond))
 	return out.err
 }
 
