@@ -29,7 +29,7 @@ type detailedQuote struct {
 	Bound *qualityBound `json:"bound"`
 }
 
-// qualityBound says what no routing over the same pools can better, limits or not.
+// qualityBound says what no routing of the request over its pools and hops can better, however many routes and accounts it has.
 type qualityBound struct {
 	// Side is what Amount bounds, before a platform fee: "output" from above, or for ExactOut "input" from below.
 	Side   string  `json:"side"`
@@ -57,7 +57,7 @@ func (s *service) detailedQuote(query url.Values) (*detailedQuote, error) {
 	q.answer.TimeTaken = time.Since(start).Seconds()
 	answer := &detailedQuote{Quote: q.answer, StateHash: q.state.hash(), Routes: q.plan.Routes, Accounts: q.plan.Accounts, LegCost: strconv.FormatUint(q.request.LegCost, 10)}
 	start = time.Now()
-	if bound, err := q.state.graph.Bound(q.request, q.plan); err == nil {
+	if bound, err := q.state.graph.Bound(q.request, q.hops, q.plan); err == nil {
 		b := &qualityBound{Side: "output", Amount: strconv.FormatFloat(math.Floor(bound), 'f', 0, 64), GapBps: (1 - float64(q.plan.Out)/bound) * bps}
 		if q.request.ExactOut {
 			b.Side, b.Amount, b.GapBps = "input", strconv.FormatFloat(math.Ceil(bound), 'f', 0, 64), (float64(q.plan.In)/bound-1)*bps

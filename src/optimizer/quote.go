@@ -52,6 +52,7 @@ type quoted struct {
 	answer  *jupiter.Quote
 	state   *state
 	request routing.Request
+	hops    int
 	plan    routing.Plan
 }
 
@@ -77,7 +78,7 @@ func (s *service) quote(query url.Values, haste bool) (*quoted, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &quoted{state: st}
+	q := &quoted{state: st, hops: hopsOf(req)}
 	if q.request, q.plan, err = s.plan(st, req, haste); err != nil {
 		return nil, err
 	}
@@ -85,6 +86,13 @@ func (s *service) quote(query url.Values, haste bool) (*quoted, error) {
 		return nil, err
 	}
 	return q, nil
+}
+
+func hopsOf(req jupiter.QuoteRequest) int {
+	if req.OnlyDirectRoutes {
+		return 1
+	}
+	return maxHops
 }
 
 // plan routes a request. What it asks of the pools includes the platform fee, which is taken from what they give.
@@ -105,11 +113,8 @@ func (s *service) plan(st *state, req jupiter.QuoteRequest, haste bool) (routing
 	if req.RestrictIntermediateTokens {
 		rr.Intermediates = st.graph.Hubs(restrictedIntermediates)
 	}
-	lim := routing.Limits{MaxRoutes: s.maxRoutes, MaxHops: maxHops, MaxAccounts: int(min(req.MaxAccounts, maxAccounts)),
+	lim := routing.Limits{MaxRoutes: s.maxRoutes, MaxHops: hopsOf(req), MaxAccounts: int(min(req.MaxAccounts, maxAccounts)),
 		Fits: func(p *routing.Plan) bool { return s.fits(req, p) }}
-	if req.OnlyDirectRoutes {
-		lim.MaxHops = 1
-	}
 	if haste {
 		lim.Deadline = time.Now().Add(searchTime)
 	}

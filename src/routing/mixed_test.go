@@ -188,7 +188,7 @@ func TestMixedCurvesAreRoutedSoundly(t *testing.T) {
 			for _, l := range p.Legs {
 				used[l.Pool.Info().Label]++
 			}
-			if bound, err := g.Bound(req, p); err == nil && !exactOut && float64(p.Out) > bound || err == nil && exactOut && float64(p.In) < bound {
+			if bound, err := g.Bound(req, testLimits.MaxHops, p); err == nil && !exactOut && float64(p.Out) > bound || err == nil && exactOut && float64(p.In) < bound {
 				t.Errorf("%d for %d is beyond the bound %v", p.Out, p.In, bound)
 			}
 		}
@@ -220,7 +220,7 @@ func measure(b *testing.B, g *Graph, requests []Request, lim Limits) {
 		if errs[i] != nil {
 			continue
 		}
-		if bound, err := g.Bound(req, plans[i]); err == nil {
+		if bound, err := g.Bound(req, lim.MaxHops, plans[i]); err == nil {
 			gaps = append(gaps, (1-float64(plans[i].Out)/bound)*1e4)
 		}
 	}

@@ -46,6 +46,11 @@ type pool struct {
 
 func (p *pool) Info() *amm.Info { return &p.info }
 
+// TransferFees are what transfers of the two mints withhold at clock.
+func (p *pool) TransferFees(clock amm.Clock) [2]token.TransferFee {
+	return [2]token.TransferFee{p.mints[0].TransferFee(clock.Epoch), p.mints[1].TransferFee(clock.Epoch)}
+}
+
 func (p *pool) SpotPrice(aToB bool) float64 {
 	from, to := 0, 1
 	if !aToB {

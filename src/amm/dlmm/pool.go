@@ -40,6 +40,11 @@ func (p *pool) side(xToY bool) *side {
 	return &p.sides[1]
 }
 
+// TransferFees are what transfers of the two mints withhold at clock.
+func (p *pool) TransferFees(clock amm.Clock) [2]token.TransferFee {
+	return [2]token.TransferFee{p.mints[0].TransferFee(clock.Epoch), p.mints[1].TransferFee(clock.Epoch)}
+}
+
 func (p *pool) SpotPrice(aToB bool) float64 {
 	s := p.side(aToB)
 	if len(s.bins) == 0 {

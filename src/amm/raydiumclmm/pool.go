@@ -58,6 +58,11 @@ type array struct {
 
 func (p *pool) Info() *amm.Info { return &p.info }
 
+// TransferFees are what transfers of the two mints withhold at clock.
+func (p *pool) TransferFees(clock amm.Clock) [2]token.TransferFee {
+	return [2]token.TransferFee{p.mints[0].TransferFee(clock.Epoch), p.mints[1].TransferFee(clock.Epoch)}
+}
+
 func (p *pool) SpotPrice(aToB bool) float64 {
 	return clmath.Spot(p.price, p.liquidity, p.ticks, p.next, aToB)
 }

@@ -76,6 +76,11 @@ func (p *pool) side(aToB bool) *side {
 
 func (p *pool) Info() *amm.Info { return &p.info }
 
+// TransferFees are what transfers of the two mints withhold at clock.
+func (p *pool) TransferFees(clock amm.Clock) [2]token.TransferFee {
+	return [2]token.TransferFee{p.sides[0].inMint.TransferFee(clock.Epoch), p.sides[0].outMint.TransferFee(clock.Epoch)}
+}
+
 func (p *pool) SpotPrice(aToB bool) float64 {
 	s := p.side(aToB)
 	if s.in == 0 {
