@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"net/url"
 
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/ratelimit"
@@ -24,7 +23,7 @@ func (g *gateway) passThrough(endpoint string) http.HandlerFunc {
 				"%s is Jupiter's alone, and Jupiter does not serve %s", r.URL.Path, g.cfg.Network))
 			return
 		}
-		c := &call{endpoint: endpoint, method: http.MethodGet, path: (&url.URL{Path: r.URL.Path}).EscapedPath(), query: r.URL.RawQuery, priority: ratelimit.Quote}
+		c := &call{endpoint: endpoint, method: http.MethodGet, path: r.URL.Path, query: r.URL.RawQuery, priority: ratelimit.Quote}
 		if endpoint == endpointTokens {
 			c.priority = ratelimit.Price
 		}

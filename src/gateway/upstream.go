@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -204,7 +205,7 @@ func (u *upstream) exchange(ctx context.Context, c *call) (_ *answer, err error)
 	if err != nil {
 		return nil, err
 	}
-	req.Header = c.header.Clone()
+	req.Header = maps.Clone(c.header) // the next upstream's has another key
 	if u.own {
 		platform.Propagate(ctx, req.Header)
 	}

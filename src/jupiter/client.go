@@ -19,8 +19,8 @@ const maxAnswerBytes = 1 << 20
 // Client sends requests to one server that speaks Jupiter's API: Jupiter itself, a self-hosted router, or a service of
 // this tier. It follows no redirect, retries nothing and sets no deadline of its own: the context bounds every call.
 type Client struct {
-	base string // where the swap operations are
-	root string // where /price/v3, /tokens/v2 and /swap/v2 are
+	base *url.URL // where the swap operations are
+	root *url.URL // where /price/v3, /tokens/v2 and /swap/v2 are
 	key  func() string
 	http *http.Client
 }
@@ -34,16 +34,18 @@ func NewClient(baseURL string, key func() string, transport http.RoundTripper) (
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("%q is not a URL like https://api.jup.ag/swap/v1", baseURL)
 	}
-	if u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%q must end with its path: no query, no fragment", baseURL)
+	if u.RawQuery != "" || u.Fragment != "" || u.RawPath != "" {
+		return nil, fmt.Errorf("%q must end with its path: no query, no fragment, no escaped slash", baseURL)
 	}
-	base := strings.TrimRight(baseURL, "/")
+	base, root := *u, *u
+	base.Path = strings.TrimRight(u.Path, "/")
+	root.Path = strings.TrimSuffix(strings.TrimSuffix(base.Path, "/swap/v1"), "/swap/v2")
 	if key == nil {
 		key = func() string { return "" }
 	}
 	return &Client{
-		base: base,
-		root: strings.TrimSuffix(strings.TrimSuffix(base, "/swap/v1"), "/swap/v2"),
+		base: &base,
+		root: &root,
 		key:  key,
 		http: &http.Client{
 			Transport:     transport,
@@ -68,17 +70,22 @@ func NewTransport() *http.Transport {
 	}
 }
 
-// NewRequest makes a request for the operation that path names: relative to the base URL ("quote"), or, with a leading
-// slash, to the root of the API ("/price/v3"). The query is sent as it is.
+// NewRequest makes a request for the operation that path names, which is not escaped: relative to the base URL ("quote"), or,
+// with a leading slash, to the root of the API ("/price/v3"). The query is sent as it is.
 func (c *Client) NewRequest(ctx context.Context, method, path, rawQuery string, body io.Reader) (*http.Request, error) {
-	target := c.base + "/" + path
+	target := *c.root
 	if strings.HasPrefix(path, "/") {
-		target = c.root + path
+		target.Path += path
+	} else {
+		target.Path = c.base.Path + "/" + path
 	}
-	if rawQuery != "" {
-		target += "?" + rawQuery
+	target.RawQuery = rawQuery
+	req, err := http.NewRequestWithContext(ctx, method, "", body) // parsing what has been parsed takes longer than all the rest
+	if err != nil {
+		return nil, err
 	}
-	return http.NewRequestWithContext(ctx, method, target, body)
+	req.URL, req.Host = &target, target.Host
+	return req, nil
 }
 
 // Do sends a request of NewRequest with the client's key in place of any that it carries. The answer has whatever status

@@ -86,7 +86,7 @@ func TestClientFindsOperationsAndRoot(t *testing.T) {
 }
 
 func TestNewClientRefusesWhatIsNoBaseURL(t *testing.T) {
-	for _, base := range []string{"", "api.jup.ag/swap/v1", "ftp://api.jup.ag", "http://", "https://api.jup.ag/swap/v1?x=1", "https://api.jup.ag/#x", "http://a b"} {
+	for _, base := range []string{"", "api.jup.ag/swap/v1", "ftp://api.jup.ag", "http://", "https://api.jup.ag/swap/v1?x=1", "https://api.jup.ag/a%2Fb", "https://api.jup.ag/#x", "http://a b"} {
 		if _, err := NewClient(base, nil, nil); err == nil {
 			t.Errorf("%q was accepted", base)
 		}
