@@ -107,7 +107,7 @@ func checkKnownEnv(o *Overlay) []Finding {
 			}
 			env, _ := environment(o, c)
 			for _, name := range slices.Sorted(maps.Keys(env)) {
-				if !slices.Contains(known, name) {
+				if !slices.Contains(known, name) && !slices.Contains(known, strings.TrimSuffix(name, "_FILE")) {
 					all = append(all, Finding{Object: w.ID(), Field: at + ".env[" + name + "]", Problem: "the binary reads no such variable" + suggestion(name, known)})
 				}
 			}
@@ -182,7 +182,7 @@ func chosenCommand(c corev1.Container) (command, bool) {
 func environ(o *Overlay, c corev1.Container, chosen command) (lines []string, complete bool) {
 	env, complete := environment(o, c)
 	for name, value := range env {
-		if base, isFile := strings.CutSuffix(name, "_FILE"); isFile && slices.Contains(chosen.names, name) {
+		if base, isFile := strings.CutSuffix(name, "_FILE"); isFile && slices.Contains(chosen.names, base) {
 			name, value = base, placeholder // the file exists in the cluster only
 		}
 		if value == placeholder {
