@@ -5,6 +5,7 @@ SHELL := bash
 
 BIN := build/bin
 NETWORKS := mainnet testnet devnet
+HARNESS := $(addprefix $(BIN)/,apiserver helm3 helm4 kustomize)
 RACE := $(if $(shell command -v cc),-race)
 
 .PHONY: help
@@ -21,11 +22,19 @@ smoke: ## Start the tier on free ports, check a quote, a price and a swap, stop
 	@mkdir -p $(BIN) && go build -o $(BIN)/jupiter-dex ./src/cmd/jupiter-dex
 	@$(BIN)/jupiter-dex smoke
 
+.PHONY: tools
+tools: $(HARNESS) ## Build the programs that the harness judges with
+
+.PHONY: check
+check: tools ## Judge every overlay: what would not sync, start, be reached or be secure
+	@go run ./src/cmd/harness check
+
 .PHONY: test
-test: $(BIN)/helm3 $(BIN)/helm4 $(BIN)/kustomize ## Run every test, with the race detector where a C compiler allows it
+test: $(HARNESS) ## Run every test, with the race detector where a C compiler allows it
 	go vet ./...
 	go test $(RACE) $$(go list ./... | grep -v /src/amm/) ./src/amm/pda
 	go -C src/harness/alerts test ./... # Prometheus's rule engine, which nothing else needs
+	CGO_ENABLED=0 go -C src/harness/apiserver test -trimpath ./... # as the tool is built, or Kubernetes is compiled again
 	go test ./src/amm/... # arithmetic on values: no goroutine for the detector to watch, which makes it ten times slower
 
 .PHONY: client
@@ -46,16 +55,13 @@ render: $(BIN)/kustomize $(BIN)/helm4 ## Write every overlay's objects to build/
 	  printf '%-8s %3d objects  build/rendered/%s.yaml\n' $$net "$$(grep -c '^kind:' build/rendered/$$net.yaml)" $$net; \
 	done
 
-.PHONY: tools
-tools: $(BIN)/helm3 $(BIN)/helm4 ## Build what the harness renders with
-
 .PHONY: golden
-golden: tools ## Rewrite what reviewers read: environments/*/golden and docs/reports
+golden: $(BIN)/helm4 ## Rewrite what reviewers read: environments/*/golden and docs/reports
 	go run ./src/cmd/harness golden
 	go test ./src/harness/change -run TestExampleReports -update
 
 .PHONY: harness
-harness: tools ## Build the harness and what it renders with
+harness: $(BIN)/helm4 ## Build the harness and what it compares renders with
 	@go build -o $(BIN)/harness ./src/cmd/harness
 
 BASE ?= HEAD
@@ -89,6 +95,7 @@ soak: ## Watch a gateway's memory and its calls to Jupiter under load for SOAK (
 	SOAK=$${SOAK:-5m} go test -count=1 -timeout=60m -v -run='Soak|FiveThousand' ./src/gateway
 
 # A tool is built from its pinned module on first use, and again when a pin changes.
+tool.apiserver := .
 tool.crane := github.com/google/go-containerregistry/cmd/crane
 tool.helm3 := helm.sh/helm/v3/cmd/helm
 tool.helm4 := helm.sh/helm/v4/cmd/helm
@@ -104,7 +111,9 @@ $(TOOLS): module := scripts/tools
 $(TOOLS): scripts/tools/go.mod scripts/tools/go.sum
 $(LINTERS): module := scripts/tools/lint
 $(LINTERS): scripts/tools/lint/go.mod scripts/tools/lint/go.sum
-$(TOOLS) $(LINTERS):
+$(BIN)/apiserver: module := src/harness/apiserver
+$(BIN)/apiserver: $(filter-out %_test.go,$(wildcard src/harness/apiserver/*.go)) src/harness/apiserver/go.mod src/harness/apiserver/go.sum
+$(TOOLS) $(LINTERS) $(BIN)/apiserver:
 	@echo "building $(@F)"
 	@CGO_ENABLED=0 go -C $(module) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ $(tool.$(@F))
 

@@ -24,7 +24,7 @@ import (
 // Options say what to render and with what.
 type Options struct {
 	Root     string   // the repository to judge
-	Tools    string   // the repository whose build/bin and pinned schemas are used; empty means Root
+	Tools    string   // the repository whose build/bin and pinned definitions are used; empty means Root
 	Overlays []string // names under environments/; none means all
 	Plain    bool     // render with Helm 4 alone: enough to compare renders, not to judge one
 }
@@ -96,8 +96,12 @@ func Load(ctx context.Context, opts Options) (*Render, error) {
 		return nil, fmt.Errorf("there is no overlay under %s", filepath.Join(root, "environments"))
 	}
 	tools := cmp.Or(opts.Tools, root)
+	programs := map[Variant]string{Helm4: "helm4"}
+	if !opts.Plain {
+		programs = map[Variant]string{Helm4: "helm4", Helm4Again: "helm4", Helm3: "helm3", ArgoCD: "helm4", NewChart: "helm4"}
+	}
 	helm := map[Variant]string{}
-	for variant, name := range map[Variant]string{Helm4: "helm4", Helm4Again: "helm4", Helm3: "helm3", ArgoCD: "helm4", NewChart: "helm4"} {
+	for variant, name := range programs {
 		if helm[variant], err = tool(tools, name); err != nil {
 			return nil, err
 		}
