@@ -6,8 +6,9 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
+
+	"jupiter-dex-integration/src/platform"
 )
 
 // compressFrom is the size from which compression pays: a common quote goes out in one packet either way, and compressing it
@@ -22,7 +23,7 @@ var gzipWriters = sync.Pool{New: func() any {
 // compress sends large answers gzipped to those who accept it.
 func compress(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !acceptsGzip(r.Header["Accept-Encoding"]) || r.Method == http.MethodHead {
+		if !platform.AcceptsGzip(r.Header["Accept-Encoding"]) || r.Method == http.MethodHead {
 			next(w, r)
 			return
 		}
@@ -30,19 +31,6 @@ func compress(next http.HandlerFunc) http.HandlerFunc {
 		next(c, r) // after a panic there is nothing to complete: the connection breaks off
 		c.close()
 	}
-}
-
-func acceptsGzip(fields []string) bool {
-	for _, field := range fields {
-		for item := range strings.SplitSeq(field, ",") {
-			name, params, _ := strings.Cut(item, ";")
-			if strings.EqualFold(strings.TrimSpace(name), "gzip") {
-				q, err := strconv.ParseFloat(strings.TrimPrefix(strings.TrimSpace(params), "q="), 64)
-				return err != nil || q > 0
-			}
-		}
-	}
-	return false
 }
 
 // compressor decides at the header, by the length that the answer states; an answer of no stated length is a long one.

@@ -2,10 +2,12 @@ package oracle
 
 import (
 	"bytes"
+	"compress/flate"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/platform"
 )
 
 const (
@@ -50,10 +53,10 @@ type topic struct {
 	frames map[int64]*frame  // by what their readers had seen before
 }
 
-// frame is one event.
+// frame is one event, packed if some reader takes it so.
 type frame struct {
-	text []byte
-	last int64
+	text, packed []byte
+	last         int64
 }
 
 // subscribe returns the topic of ids; leave must be called when the subscriber does.
@@ -78,7 +81,7 @@ func (s *streams) subscribe(ids []string) (t *topic, leave func()) {
 
 // frame returns the event that brings a subscriber who has seen everything up to the time since up to date, and the time
 // that it then has seen. The event is empty if there is nothing new.
-func (t *topic) frame(snapshot *map[string]entry, since int64) (text []byte, last int64) {
+func (t *topic) frame(snapshot *map[string]entry, since int64, packed bool) (text []byte, last int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.of != snapshot {
@@ -90,8 +93,35 @@ func (t *topic) frame(snapshot *map[string]entry, since int64) (text []byte, las
 		f.text, f.last = encodeFrame(*snapshot, t.ids, since)
 		t.frames[since] = f
 	}
-	return f.text, f.last
+	if !packed || f.text == nil {
+		return f.text, f.last
+	}
+	if f.packed == nil {
+		f.packed = pack(f.text)
+	}
+	return f.packed, f.last
 }
+
+// gzipHead begins a gzip stream without a name or a time (RFC 1952, section 2.3).
+var gzipHead = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}
+
+// pack makes text blocks of a gzip stream that refer to nothing before them: any stream can go on with them, so that an
+// event is compressed once and not once per subscriber.
+func pack(text []byte) []byte {
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.DefaultCompression)
+	if err != nil {
+		panic(err) // there is no such level
+	}
+	w.Write(text) // a buffer takes everything
+	w.Flush()
+	return out.Bytes()
+}
+
+var (
+	retryLine, idleLine     = []byte("retry: 1000\n\n"), []byte(": nothing new\n\n")
+	packedRetry, packedIdle = append(slices.Clone(gzipHead), pack(retryLine)...), pack(idleLine)
+)
 
 // encodeFrame writes a server-sent event: its id is the time, in Unix milliseconds, at which the newest of its prices was
 // checked; its data is an object of mints.
@@ -153,6 +183,13 @@ func (a api) serveStream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no")
+	w.Header().Set("Vary", "Accept-Encoding")
+	packed := platform.AcceptsGzip(r.Header.Values("Accept-Encoding"))
+	retry, nothingNew := retryLine, idleLine
+	if packed {
+		retry, nothingNew = packedRetry, packedIdle
+		w.Header().Set("Content-Encoding", "gzip")
+	}
 	out, err := beginStream(w)
 	if err != nil {
 		return
@@ -160,14 +197,14 @@ func (a api) serveStream(w http.ResponseWriter, r *http.Request) {
 	defer out.close()
 	topic, leave := a.streams.subscribe(ids)
 	defer leave()
-	if !out.send([]byte("retry: 1000\n\n")) {
+	if !out.send(retry) {
 		return
 	}
 	idle := time.NewTicker(keepAlive)
 	defer idle.Stop()
 	for {
 		changed := a.book.changed() // before the snapshot: what comes in between is not missed
-		text, last := topic.frame(a.book.entries.Load(), since)
+		text, last := topic.frame(a.book.entries.Load(), since, packed)
 		if text != nil {
 			if !out.send(text) {
 				return
@@ -178,7 +215,7 @@ func (a api) serveStream(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-changed:
 		case <-idle.C:
-			if !out.send([]byte(": nothing new\n\n")) {
+			if !out.send(nothingNew) {
 				return
 			}
 		case <-r.Context().Done():

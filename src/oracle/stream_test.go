@@ -2,8 +2,10 @@ package oracle
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -124,6 +126,45 @@ func TestStreamSendsAllThenWhatIsNew(t *testing.T) {
 		if diff := cmp.Diff(want, got.usd()); diff != "" {
 			t.Errorf("after %s: %s", lastID, diff)
 		}
+	}
+}
+
+func TestStreamIsCompressedForWhomItMayBe(t *testing.T) {
+	u := testAPI(t, nil)
+	s := httptest.NewServer(newAPI(u))
+	t.Cleanup(s.Close)
+	begin := time.Now().Add(-time.Minute)
+	publish(t, u, begin, map[string]string{wsol: "74", usdc: "1"})
+	for encoding, compressed := range map[string]bool{"gzip, deflate, br": true, "br;q=1, GZIP; q=0.5": true, "identity": false, "gzip;q=0": false} {
+		t.Run(encoding, func(t *testing.T) {
+			req, err := http.NewRequest(http.MethodGet, s.URL+"/v1/stream?ids="+wsol, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Accept-Encoding", encoding)
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			var body io.Reader = resp.Body
+			if got := resp.Header.Get("Content-Encoding") == "gzip"; got != compressed {
+				t.Fatalf("compressed: %v", got)
+			}
+			if compressed {
+				if body, err = gzip.NewReader(body); err != nil {
+					t.Fatal(err)
+				}
+			}
+			sub := &subscription{t, resp, bufio.NewReader(body)}
+			for range 20 { // each event arrives by itself
+				if e, ok := sub.next(); !ok || e.prices[wsol].Price == "" {
+					t.Fatalf("%+v", e)
+				}
+				begin = begin.Add(time.Second)
+				publish(t, u, begin, map[string]string{wsol: "75"})
+			}
+		})
 	}
 }
 
@@ -284,16 +325,16 @@ func TestSubscribersOfTheSameTokensShareOneFrame(t *testing.T) {
 	snapshot := u.book.entries.Load()
 	sol, leave := u.streams.subscribe([]string{wsol})
 	again, leaveToo := u.streams.subscribe([]string{wsol})
-	a, last := sol.frame(snapshot, 0)
-	b, _ := again.frame(snapshot, 0)
+	a, last := sol.frame(snapshot, 0, false)
+	b, _ := again.frame(snapshot, 0, false)
 	if &a[0] != &b[0] || last == 0 {
 		t.Error("encoded twice")
 	}
-	if c, _ := sol.frame(snapshot, last); c != nil {
+	if c, _ := sol.frame(snapshot, last, true); c != nil {
 		t.Errorf("nothing is new, and still: %s", c)
 	}
 	other, leaveOther := u.streams.subscribe([]string{usdc})
-	if d, _ := other.frame(snapshot, 0); strings.Contains(string(d), wsol) {
+	if d, _ := other.frame(snapshot, 0, false); strings.Contains(string(d), wsol) {
 		t.Errorf("others' tokens: %s", d)
 	}
 	leave()
