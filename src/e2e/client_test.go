@@ -74,13 +74,14 @@ type client struct {
 // client starts one in the tier's namespace.
 func (c *cluster) client(t *testing.T, namespace string) *client {
 	t.Helper()
-	return c.clientNamed(t, namespace, "client")
-}
-
-func (c *cluster) clientNamed(t *testing.T, namespace, name string) *client {
-	t.Helper()
-	c.run(t, namespace, name, map[string]string{"jupiter-dex-client": "true"}, "serve")
-	return &client{c, namespace, name}
+	c.run(t, namespace, "client", map[string]string{"jupiter-dex-client": "true"}, "serve")
+	p := &client{c, namespace, "client"}
+	// A network plugin learns of a new pod a moment after it runs.
+	eventually(t, time.Minute, "the way to the gateway", func(ctx context.Context) error {
+		_, err := p.get(ctx, gatewayURL+"/ready", nil)
+		return err
+	})
+	return p
 }
 
 // call tells the probe something, through the API server.

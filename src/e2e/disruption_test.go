@@ -76,6 +76,7 @@ func TestDisruptionUnderLoad(t *testing.T) {
 		t.Run("death of a pod of "+component, func(t *testing.T) {
 			report := p.under(t, mixture, func() {
 				c.kill(t, &c.pods(t, namespace, component)[0])
+				p.wait(t, 2*time.Second) // until the Deployment knows
 				c.settled(t, namespace)
 			})
 			bounded(t, "death of one pod of "+component, report)

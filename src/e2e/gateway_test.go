@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -124,9 +125,23 @@ func TestLimitHoldsAcrossReplicas(t *testing.T) {
 	requests := []load.Request{{Method: http.MethodGet, URL: gatewayURL + "/price/v3?ids=" + solMint}}
 	report := p.under(t, load.Load{Requests: requests, Rate: 60}, func() { p.wait(t, 15*time.Second) })
 	most := burst + perMinute*time.Since(began).Minutes()
+	// A replica that finds Redis too slow (5 ms) decides alone for a moment, by its share of the rate and of the burst: on a busy
+	// machine the burst may so be had twice.
+	alone := 0
+	for _, pod := range c.pods(t, namespace, "api-gateway") {
+		for _, line := range must(c.logs(t.Context(), namespace, pod.Name, "api-gateway"))(t) {
+			if bytes.Contains(line, []byte("each replica enforces its share")) {
+				alone++
+			}
+		}
+	}
+	bound := most * 1.05
+	if alone > 0 {
+		bound += burst
+	}
 	allowed := float64(report.Statuses["200"])
-	figure(t, "limit of 600/min, burst 60, over 3 replicas", "asked %d, allowed %.0f, at most %.0f by the rule", report.Asked, allowed, most)
-	if allowed > most*1.05 || allowed < most*0.8 {
+	figure(t, "limit of 600/min, burst 60, over 3 replicas", "asked %d, allowed %.0f, at most %.0f by the rule; replicas decided alone %d times", report.Asked, allowed, most, alone)
+	if allowed > bound || allowed < most*0.8 {
 		t.Errorf("allowed %.0f of %d, the rule says %.0f", allowed, report.Asked, most)
 	}
 	if report.Statuses["429"] != report.Asked-report.Statuses["200"] {

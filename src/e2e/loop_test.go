@@ -35,7 +35,7 @@ var (
 
 // From a commit to running pods. The repository's own project and Application are used as they are, but that the Application's
 // path is src/e2e/simulated, environments/devnet with a simulator beside it: a cluster for tests reaches neither Jupiter nor Solana.
-// Times are from the push, so they include the pause until Argo CD looks.
+// Times are from the push, of which Argo CD is told at once, as by a webhook.
 func TestFromCommitToRunningPods(t *testing.T) {
 	c := connect(t)
 	if c.GitURL == "" || c.GitPushURL == "" {
@@ -47,8 +47,8 @@ func TestFromCommitToRunningPods(t *testing.T) {
 			t.Fatalf("the cluster has a %s %s, or cannot say (%v): this test would take it away", resource.Resource, application, err)
 		}
 	}
-	t.Cleanup(l.remove)
 	l.clone()
+	t.Cleanup(l.remove)
 
 	l.step("first sync", func(t *testing.T) {
 		l.commit("as it is", nil)
@@ -128,7 +128,7 @@ func TestFromCommitToRunningPods(t *testing.T) {
 		note := filepath.Join(l.dir, "src/e2e/simulated/note.yaml")
 		l.commit("an object more", func() {
 			check(t, os.WriteFile(note, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: note\ndata:\n  text: here\n"), 0o644))
-			l.edit("src/e2e/simulated/kustomization.yaml", "  - ../simulator\n", "  - ../simulator\n  - note.yaml\n")
+			l.edit("src/e2e/simulated/kustomization.yaml", "  - policy.yaml\n", "  - policy.yaml\n  - note.yaml\n")
 		})
 		l.healthy("an object more")
 		must(c.CoreV1().ConfigMaps(application).Get(t.Context(), "note", metav1.GetOptions{}))(t)
@@ -290,6 +290,10 @@ func (l *loop) push() {
 	l.t.Helper()
 	l.git("push", "-q", "--force", l.GitPushURL, "HEAD:refs/heads/"+branch)
 	l.revision, l.pushed = l.git("rev-parse", "HEAD"), time.Now()
+	// What a webhook of the Git host does. Without one Argo CD looks every few minutes.
+	refresh := []byte(`{"metadata":{"annotations":{"argocd.argoproj.io/refresh":"normal"}}}`)
+	_, err := l.dynamic.Resource(applications).Namespace(argoNamespace).Patch(l.t.Context(), application, types.MergePatchType, refresh, metav1.PatchOptions{})
+	check(l.t, ignoreNotFound(err)) // before the first sync there is none
 }
 
 // status reads a field below the Application's status, nil if it is not there.
