@@ -61,7 +61,7 @@ golden: $(BIN)/helm4 ## Rewrite what reviewers read: environments/*/golden and d
 	go test ./src/harness/change -run TestExampleReports -update
 
 .PHONY: harness
-harness: $(BIN)/helm4 ## Build the harness and what it compares renders with
+harness: tools ## Build the harness and what it judges with
 	@go build -o $(BIN)/harness ./src/cmd/harness
 
 BASE ?= HEAD
