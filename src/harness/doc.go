@@ -8,6 +8,9 @@
 // the same [Render] and reports [Finding]s; rules never render, and never read a cluster: whether a live one has room,
 // images or credentials is not the harness's business.
 //
+// [Overlay.Golden] is what a reviewer reads of a render, [Overlay.Reach] who may talk to whom in it. What the difference of
+// two renders does to a cluster is the business of the package change.
+//
 // What an overlay uses but somebody else makes, such as a Secret of the platform team, it declares in its provided.yaml.
 //
 // testdata/good is a small repository without findings. Each file of testdata/faults breaks it in one place and states the

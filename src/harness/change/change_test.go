@@ -135,6 +135,12 @@ func TestConsequences(t *testing.T) {
 			section: "Scale",
 			want:    []string{"`Deployment/worker`: `pods, now scaled by HorizontalPodAutoscaler/worker` `2` → `2 to 4` — spec.replicas goes away: until the autoscaler acts, there may be one pod"},
 		}, {
+			name:     "another autoscaler",
+			edits:    [][2]string{{"apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler", "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject"}, {"  minReplicas: 3\n  maxReplicas: 9\n", "  minReplicaCount: 2\n  maxReplicaCount: 9\n"}},
+			severity: Warning, verdict: "1 change of scale, 1 object created, **1 object deleted**",
+			section: "Scale",
+			want:    []string{"`Deployment/web`: `pods, now scaled by ScaledObject/web` `3 to 9` → `2 to 9`", "`total`: `cpu requests` `1500m to 4500m` → `1 to 4500m`", "`total`: `memory requests` `3Gi to 9Gi` → `2Gi to 9Gi`"},
+		}, {
 			name:     "a way out",
 			edits:    [][2]string{{"        - port: 443", "        - port: 443\n    - to:\n        - ipBlock: {cidr: 203.0.113.0/24}\n      ports: [{port: 9092}, {port: 443}]"}},
 			severity: Warning, verdict: "reach +2 −0, 1 object changed, no deletions",
@@ -318,6 +324,22 @@ func TestAnOverlayThatDoesNotRenderIsNotAnEmptyOne(t *testing.T) {
 	n := Between(base, head, Facts{}).Networks[0]
 	if n.Severity != Danger || n.Verdict != "does not render" || len(n.Objects) > 0 {
 		t.Errorf("%s: %q, %d objects", n.Severity, n.Verdict, len(n.Objects))
+	}
+}
+
+func TestWhatOthersMustMakeFirstIsNew(t *testing.T) {
+	base, head := render(map[string]string{"mainnet": ""}, ""), render(map[string]string{"mainnet": ""}, "")
+	known := harness.Provided{Kind: "Secret", Name: "known", Keys: []string{"a"}, Why: "by hand"}
+	wider := harness.Provided{Kind: "Secret", Name: "wider", Keys: []string{"a"}, Why: "by hand"}
+	base.Overlays[0].Provided = []harness.Provided{known, wider}
+	wider.Keys = []string{"a", "b"}
+	head.Overlays[0].Provided = []harness.Provided{known, wider}
+	report := Between(base, head, Facts{})
+	if diff := cmp.Diff([]harness.Provided{wider}, report.Networks[0].Needs); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"`Secret/wider`: `by hand` with `a`, `b`"}, section(Markdown(report, CommentLimit), "To be made before the sync")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -164,6 +164,19 @@ func reads(w harness.Workload) []read {
 	return all
 }
 
+// needs returns what the overlay begins to expect of others.
+func (s *sides) needs() []harness.Provided {
+	var all []harness.Provided
+	for _, p := range s.head.Provided {
+		if !slices.ContainsFunc(s.base.Provided, func(before harness.Provided) bool {
+			return before.Kind == p.Kind && before.Name == p.Name && slices.Equal(before.Keys, p.Keys)
+		}) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
 // config returns the keys that change and who gets to see it when. restarts has run before.
 func (s *sides) config(pairs []twin) []Config {
 	var all []Config

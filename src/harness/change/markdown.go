@@ -206,7 +206,7 @@ func (n Network) dangers() []string {
 }
 
 func (d *document) network(n Network) {
-	if len(n.Objects)+len(n.APIs) == 0 {
+	if len(n.Objects)+len(n.APIs)+len(n.Needs) == 0 {
 		return
 	}
 	d.add("\n### %s\n\n%s\n", plain(n.Name), n.Sync)
@@ -255,6 +255,13 @@ func (d *document) network(n Network) {
 	}))
 	d.list("Access to the API server", collapse(n.Access, func(a Access) (string, string) {
 		return code(a.Subject), a.does()
+	}))
+	d.list("To be made before the sync", collapse(n.Needs, func(p harness.Provided) (string, string) {
+		keys := ""
+		if len(p.Keys) > 0 {
+			keys = " with " + codes(p.Keys)
+		}
+		return code(p.Kind + "/" + p.Name), code(p.Why) + keys
 	}))
 	d.objects(n)
 }

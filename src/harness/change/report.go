@@ -47,21 +47,22 @@ type Report struct {
 
 // Network is what changes on one network, or, under the name "argocd", in what hands the networks to Argo CD.
 type Network struct {
-	Name     string         `json:"name"`
-	Severity Severity       `json:"severity"`
-	Verdict  string         `json:"verdict"` // one line
-	Restarts []Restart      `json:"restarts,omitempty"`
-	Scaling  []Scaling      `json:"scaling,omitempty"`
-	Opened   []Flow         `json:"reachAdded,omitempty"`
-	Closed   []harness.Flow `json:"reachRemoved,omitempty"`
-	Config   []Config       `json:"config,omitempty"`
-	Alerts   []Alert        `json:"alerts,omitempty"`
-	Images   []Image        `json:"images,omitempty"`
-	APIs     []API          `json:"apis,omitempty"`
-	Access   []Access       `json:"access,omitempty"`
-	Objects  []Object       `json:"objects,omitempty"` // in the order in which Argo CD deals with them
-	Sync     string         `json:"sync,omitempty"`    // when Argo CD does all this
-	Windows  []string       `json:"windows,omitempty"`
+	Name     string             `json:"name"`
+	Severity Severity           `json:"severity"`
+	Verdict  string             `json:"verdict"` // one line
+	Restarts []Restart          `json:"restarts,omitempty"`
+	Scaling  []Scaling          `json:"scaling,omitempty"`
+	Opened   []Flow             `json:"reachAdded,omitempty"`
+	Closed   []harness.Flow     `json:"reachRemoved,omitempty"`
+	Config   []Config           `json:"config,omitempty"`
+	Alerts   []Alert            `json:"alerts,omitempty"`
+	Images   []Image            `json:"images,omitempty"`
+	APIs     []API              `json:"apis,omitempty"`
+	Access   []Access           `json:"access,omitempty"`
+	Needs    []harness.Provided `json:"needs,omitempty"`   // what somebody has to make before the sync
+	Objects  []Object           `json:"objects,omitempty"` // in the order in which Argo CD deals with them
+	Sync     string             `json:"sync,omitempty"`    // when Argo CD does all this
+	Windows  []string           `json:"windows,omitempty"`
 }
 
 // Finding is a rule that the head breaks and the base does not.
@@ -192,6 +193,7 @@ func (s *sides) network() Network {
 	n.Images = s.images()
 	n.APIs = s.apis()
 	n.Access = s.access()
+	n.Needs = s.needs()
 	n.Objects = s.objects(pairs)
 	if len(n.Objects) > 0 {
 		n.Sync, n.Windows = s.sync(), s.argo().windows
@@ -218,6 +220,9 @@ func (n Network) severity() Severity {
 	}
 	if len(n.Config) > 0 {
 		add(Notice)
+	}
+	if len(n.Needs) > 0 {
+		add(Warning)
 	}
 	for _, x := range n.Alerts {
 		add(x.Severity)
@@ -282,6 +287,9 @@ func (s *sides) verdict(n Network, findings []Finding) string {
 	}
 	if len(n.Access) > 0 {
 		say("%s of access", plural(len(n.Access), "change"))
+	}
+	if len(n.Needs) > 0 {
+		say("%s to be made first", plural(len(n.Needs), "object"))
 	}
 	actions := map[Action]int{}
 	for _, o := range n.Objects {

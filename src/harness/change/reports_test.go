@@ -55,6 +55,10 @@ var pullRequests = []struct {
 		imageEdit("testnet", "", next),
 	},
 	edits: []edit{imageEdit("mainnet", runs, next)},
+}, {
+	name: "larger-volume", title: "A larger volume, which will not come",
+	story: "Redis on testnet is to get a larger volume. Every schema allows it, and the API server refuses it: the claims of a StatefulSet cannot be changed. The report says so before Argo CD does.",
+	edits: []edit{{"environments/testnet/values.yaml", "redis:\n  enabled: true\n  architecture: standalone\n", "redis:\n  enabled: true\n  architecture: standalone\n  master:\n    persistence:\n      size: 32Gi\n"}},
 }}
 
 // imageEdit gives a network's gateway another image.
