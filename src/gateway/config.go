@@ -13,6 +13,8 @@ import (
 const (
 	modeJupiter   = "jupiter"
 	modeOptimizer = "optimizer"
+	// modeOptimized is modeJupiter with quotes that the route-optimizer betters.
+	modeOptimized = "optimized"
 )
 
 // maxUpstreamTimeout leaves the platform's server time to write an answer that came at the last moment.
@@ -92,8 +94,10 @@ func (c Config) Validate() error {
 	case modeOptimizer:
 		check(len(c.Upstreams) == 0, "UPSTREAMS are Jupiter's: UPSTREAM_MODE %s never asks them", modeOptimizer)
 		check(c.RouteOptimizerURL != "", "ROUTE_OPTIMIZER_URL is missing: UPSTREAM_MODE %s needs it", modeOptimizer)
+	case modeOptimized:
+		check(c.RouteOptimizerURL != "", "ROUTE_OPTIMIZER_URL is missing: UPSTREAM_MODE %s needs it", modeOptimized)
 	default:
-		check(false, "UPSTREAM_MODE must be %s or %s, not %q", modeJupiter, modeOptimizer, c.UpstreamMode)
+		check(false, "UPSTREAM_MODE must be %s, %s or %s, not %q", modeJupiter, modeOptimizer, modeOptimized, c.UpstreamMode)
 	}
 	if err := checkUpstreamNames(c.Upstreams); err != nil {
 		errs = append(errs, err)

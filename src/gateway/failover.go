@@ -22,6 +22,7 @@ var ownQuoteMark = []byte(`{"servedBy":"` + optimizerName + `",`)
 const (
 	jupiterName   = "jupiter"
 	optimizerName = "route-optimizer"
+	optimizedName = "optimized"
 	oracleName    = "price-oracle"
 )
 
@@ -64,10 +65,16 @@ func statusOf(a *answer, err error) int {
 	return 0
 }
 
-// upstreamsFor are those to ask for c, in their order. The last for a quote, and the only one for a swap of such a quote, is
+// upstreamsFor are those to ask for c, in their order. The first for a quote is the route-optimizer in the mode in which it betters Jupiter's. The last for a quote, and the only one for a swap of such a quote, is
 // the route-optimizer, if the operator allows it. A swap goes first to those whose kind gave its quote.
 func (g *gateway) upstreamsFor(c *call) []*upstream {
 	switch {
+	case g.optimized != nil && c.endpoint == endpointQuote:
+		all := append([]*upstream{g.optimized}, g.swaps...)
+		if g.cfg.OptimizerFallback {
+			all = append(all, g.optimizer)
+		}
+		return all
 	case g.optimizer != nil && c.endpoint == endpointQuote:
 		return append(g.swaps[:len(g.swaps):len(g.swaps)], g.optimizer)
 	case g.optimizer != nil && isOwnQuote(c.body):

@@ -185,3 +185,33 @@ func TestTheOptimizerStandsInOnlyIfAllowed(t *testing.T) {
 		t.Errorf("allowed and nowhere: %v", err)
 	}
 }
+
+func TestOptimizedModeAsksTheOptimizerFirstAndJupiterWhenItFails(t *testing.T) {
+	for name, tc := range map[string]struct {
+		optimizer     http.HandlerFunc
+		body          string
+		upstream      string
+		swapsAreOwned bool
+	}{
+		"its own route":  {says(200, `{"servedBy":"route-optimizer"}`), `{"servedBy":"route-optimizer"}`, "optimized", true},
+		"Jupiter's":      {says(200, `{"from":"jupiter"}`), `{"from":"jupiter"}`, "optimized", false},
+		"it fails":       {says(502, `{}`), `{"from":"jupiter itself"}`, "", false},
+		"it has no turn": {says(429, `{}`), `{"from":"jupiter itself"}`, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			jup, own := newStub(t, says(200, `{"from":"jupiter itself"}`)), newStub(t, tc.optimizer)
+			gw := start(t, "UPSTREAM_MODE=optimized", "JUPITER_API_URL="+jup.URL+"/swap/v1", "ROUTE_OPTIMIZER_URL="+own.URL, "QUOTE_CACHE_TTL=0s")
+			r := get(t, gw.api+goodQuote)
+			if r.status != 200 || r.body != tc.body || r.header.Get("X-Upstream") != tc.upstream {
+				t.Errorf("%d %s from %q", r.status, r.body, r.header.Get("X-Upstream"))
+			}
+			if asked := own.requests(); len(asked) != 1 || asked[0].Path != "/optimized/quote" {
+				t.Errorf("the optimizer was asked %v", asked)
+			}
+			do(t, http.MethodPost, gw.api+"/swap", `{"userPublicKey":"So11111111111111111111111111111111111111112","quoteResponse":`+r.body+`}`)
+			if n := len(own.requests()); n == 2 != tc.swapsAreOwned {
+				t.Errorf("a swap of %s: %d requests at the optimizer", r.body, n)
+			}
+		})
+	}
+}

@@ -22,6 +22,7 @@ type gateway struct {
 	metrics   *metrics
 	swaps     []*upstream // of the four swap operations, the first choice first: UPSTREAMS
 	optimizer *upstream   // stands in for all of them; nil: not allowed
+	optimized *upstream   // gives the best of Jupiter's quotes and its own; nil: not asked
 	jupiter   *upstream   // JUPITER_API_URL; nil where Jupiter is not: any network but mainnet
 	metered   []*upstream // those that share the quota of JUPITER_API_KEY
 	oracle    *upstream   // nil if none is configured
@@ -80,7 +81,7 @@ func newGateway(cfg Config, p *platform.Process, transport http.RoundTripper) (*
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", variable, err))
 		}
-		u := &upstream{name: name, kind: kind, own: name == optimizerName || name == oracleName, client: client, timeout: cfg.Breaker.Timeout, maxInFlight: cfg.MaxInFlight, metrics: g.metrics, log: p.Log}
+		u := &upstream{name: name, kind: kind, own: name == optimizerName || name == optimizedName || name == oracleName, client: client, timeout: cfg.Breaker.Timeout, maxInFlight: cfg.MaxInFlight, metrics: g.metrics, log: p.Log}
 		if cfg.Breaker.Enabled {
 			u.breakers = g.newBreakers(name)
 		}
@@ -111,7 +112,10 @@ func newGateway(cfg Config, p *platform.Process, transport http.RoundTripper) (*
 			g.swaps = []*upstream{g.jupiter}
 		}
 		g.metered = append(g.metered, g.jupiter)
-		if cfg.OptimizerFallback {
+		if cfg.UpstreamMode == modeOptimized {
+			g.optimized = add(optimizedName, "ROUTE_OPTIMIZER_URL", strings.TrimRight(cfg.RouteOptimizerURL, "/")+"/optimized", kindSwapV1, nil)
+		}
+		if cfg.OptimizerFallback || g.optimized != nil { // which has quotes of its own that it alone can make swaps of
 			g.optimizer = add(optimizerName, "ROUTE_OPTIMIZER_URL", cfg.RouteOptimizerURL, kindSwapV1, nil)
 		}
 		if cfg.Network != "mainnet" {

@@ -33,7 +33,9 @@ type ClusterConfig struct {
 // Config is the configuration of the service.
 type Config struct {
 	platform.ServerConfig
+	platform.RedisConfig
 	ClusterConfig
+	UpstreamConfig
 	// StreamURLs are websockets of nodes of the cluster; by default those that belong to RPCURLs by convention.
 	StreamURLs []string `env:"SOLANA_WS_URL"`
 	Pools      []string `env:"POOLS"`
@@ -95,6 +97,7 @@ func (c Config) Validate() error {
 	if _, err := c.tables(); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, c.UpstreamConfig.validate()...)
 	return errors.Join(errs...)
 }
 

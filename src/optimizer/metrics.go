@@ -15,6 +15,8 @@ type metrics struct {
 	legs    prometheus.Histogram
 	gap     prometheus.Histogram
 	cache   *prometheus.CounterVec
+	better  prometheus.Histogram
+	tried   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -29,7 +31,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		cache: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "optimizer_path_cache_total",
 			Help: "Requests whose paths were looked up in the cache, by result: hit or miss."}, []string{"result"}),
 	}
-	reg.MustRegister(m.seconds, m.legs, m.gap, m.cache)
+	m.better = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "optimizer_improvement_bps",
+		Help: "How much better than Jupiter's answer the best candidate was.", Buckets: []float64{0, .1, .5, 1, 2, 5, 10, 20, 50, 100, 500}})
+	m.tried = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "optimizer_candidates_total",
+		Help: "Candidates for optimised quotes, by kind (jupiter, variant, own) and outcome (won, lost, none)."}, []string{"kind", "outcome"})
+	reg.MustRegister(m.seconds, m.legs, m.gap, m.cache, m.better, m.tried)
 	return m
 }
 
@@ -55,4 +61,20 @@ func (m *metrics) lookedUp(hit bool) {
 		result = "hit"
 	}
 	m.cache.WithLabelValues(result).Inc()
+}
+
+func (m *metrics) optimized(c *candidates) {
+	for _, one := range c.All {
+		kind, outcome := "variant", one.Outcome
+		if one.Name == "jupiter" || one.Name == "own" {
+			kind = one.Name
+		}
+		if outcome != "won" && outcome != "lost" {
+			outcome = "none"
+		}
+		m.tried.WithLabelValues(kind, outcome).Inc()
+	}
+	if c.winner != nil && c.All[0].body != nil {
+		m.better.Observe(c.ImprovementBps)
+	}
 }

@@ -15,6 +15,7 @@ import (
 	"jupiter-dex-integration/src/chain"
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/platform"
+	"jupiter-dex-integration/src/ratelimit"
 	"jupiter-dex-integration/src/routing"
 )
 
@@ -59,11 +60,23 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 	if err != nil {
 		return err
 	}
-	return p.Serve(ctx, cfg.ServerConfig, platform.Service{
-		Handler:    s.handler(),
-		Checks:     s.checks(),
-		Background: []func(context.Context) error{market.Run, s.followFees, func(ctx context.Context) error { return s.followTables(ctx, tables) }},
-	})
+	background := []func(context.Context) error{market.Run, s.followFees, func(ctx context.Context) error { return s.followTables(ctx, tables) }}
+	redis, err := cfg.RedisConfig.Client()
+	if err != nil {
+		return err
+	}
+	shared := ratelimit.NewShared(nil, 1, 0, p.Log)
+	if redis != nil {
+		defer redis.Close()
+		shared = ratelimit.NewShared(redis, 1, quotaPatience, p.Log)
+	}
+	if cfg.JupiterAPIURL != "" {
+		if s.jupiter, err = newUpstream(cfg.UpstreamConfig, shared); err != nil {
+			return err
+		}
+		background = append(background, shared.Run, s.jupiter.quota.Run, s.jupiter.spare.Run)
+	}
+	return p.Serve(ctx, cfg.ServerConfig, platform.Service{Handler: s.handler(), Checks: s.checks(), Background: background})
 }
 
 // snapshots gives the present market, nil before there is one.
@@ -81,6 +94,7 @@ type service struct {
 	maxRoutes     int
 	feeMultiplier float64
 	paths         *pathCache    // nil without a cache
+	jupiter       *upstream     // nil without a Jupiter
 	unitPrice     atomic.Uint64 // micro-lamports that a compute unit costs, 0 before it is known
 	metrics       *metrics
 	log           *slog.Logger
@@ -101,6 +115,8 @@ type state struct {
 func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /quote", platform.Route("quote", http.HandlerFunc(s.serveQuote)))
+	mux.Handle("GET /optimized/quote", platform.Route("optimized-quote", http.HandlerFunc(s.serveOptimized)))
+	mux.Handle("GET /v1/optimized", platform.Route("v1-optimized", http.HandlerFunc(s.serveCandidates)))
 	mux.Handle("POST /swap", platform.Route("swap", http.HandlerFunc(s.serveSwap)))
 	mux.Handle("POST /swap-instructions", platform.Route("swap-instructions", http.HandlerFunc(s.serveSwapInstructions)))
 	mux.Handle("GET /v1/quote", platform.Route("v1-quote", http.HandlerFunc(s.serveDetailedQuote)))

@@ -45,7 +45,7 @@ type cluster struct {
 	down func()
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t testing.TB) *cluster {
 	t.Helper()
 	m, err := market.New(market.Config{Seed: 1, Start: time.Now(), CPMM: raydiumcpmm.New(cpmmID)})
 	if err != nil {
@@ -67,12 +67,12 @@ func (c *cluster) pools() string {
 }
 
 // service runs the whole optimizer over c.
-func (c *cluster) optimizer(t *testing.T, environ ...string) string {
+func (c *cluster) optimizer(t testing.TB, environ ...string) string {
 	t.Helper()
 	return start(t, append([]string{"SOLANA_RPC_URL=" + c.url, "SOLANA_WS_URL=" + strings.Replace(c.url, "http", "ws", 1), "POOLS=" + c.pools()}, environ...)...)
 }
 
-func start(t *testing.T, environ ...string) string {
+func start(t testing.TB, environ ...string) string {
 	t.Helper()
 	cfg, err := platform.Load[Config](append([]string{"LISTEN_ADDRESS=127.0.0.1:0", "METRICS_ADDRESS=127.0.0.1:0"}, environ...))
 	if err != nil {
@@ -106,7 +106,7 @@ func start(t *testing.T, environ ...string) string {
 	}
 }
 
-func get(t *testing.T, url string) (int, []byte) {
+func get(t testing.TB, url string) (int, []byte) {
 	t.Helper()
 	resp, err := http.Get(url)
 	if err != nil {
@@ -120,7 +120,7 @@ func get(t *testing.T, url string) (int, []byte) {
 	return resp.StatusCode, body
 }
 
-func decode[T any](t *testing.T, body []byte) (v T) {
+func decode[T any](t testing.TB, body []byte) (v T) {
 	t.Helper()
 	if err := json.Unmarshal(body, &v); err != nil {
 		t.Fatalf("%v in %s", err, body)
@@ -128,7 +128,7 @@ func decode[T any](t *testing.T, body []byte) (v T) {
 	return v
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -137,7 +137,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func waitReady(t *testing.T, base string) {
+func waitReady(t testing.TB, base string) {
 	t.Helper()
 	eventually(t, "ready", func() bool { code, _ := get(t, base+"/ready"); return code == http.StatusOK })
 }
