@@ -23,7 +23,7 @@ import (
 func TestAnHourOfFaultsLeavesNothingBehind(t *testing.T) {
 	const interval = 10 * time.Second
 	piped := newPipedRedis(t)
-	tokens := manyTokens(200)
+	tokens := manyTokens(60)
 	synctest.Test(t, func(t *testing.T) {
 		source := &fakeJupiter{}
 		begin := func() *soaking {
@@ -99,12 +99,12 @@ func TestAnHourOfFaultsLeavesNothingBehind(t *testing.T) {
 			s.stop()
 		}
 		t.Logf("faults, a minute each: %v", faults)
-		// History grows until it is a day long, 12 bytes a minute and token: 50 minutes are 360 kB in Redis and in two servers.
+		// History grows until it is a day long, 12 bytes a minute and token: 50 minutes are 108 kB in Redis and in two servers.
 		early, late := measured[1], measured[6]
 		if late.heap > early.heap+4<<20 {
 			t.Errorf("the heap grew from %d kB to %d kB", early.heap>>10, late.heap>>10)
 		}
-		if early.rss > 0 && late.rss > early.rss+8<<20 {
+		if late.rss > early.rss*5/4 { // the race detector has its own memory in it
 			t.Errorf("the resident memory grew from %d kB to %d kB", early.rss>>10, late.rss>>10)
 		}
 		if late.goroutines > early.goroutines+20 {
@@ -172,7 +172,7 @@ func (s *soaking) use(tokens []string) {
 	s.hangUp()
 	var ctx context.Context
 	ctx, s.hangUp = context.WithCancel(context.Background())
-	for i := range 20 {
+	for i := range 5 {
 		go func() {
 			if n := s.read(ctx, "/v1/stream?ids="+strings.Join(tokens[i*10:i*10+10], ",")); n > 1000 {
 				s.events.Add(1)
@@ -180,7 +180,7 @@ func (s *soaking) use(tokens []string) {
 		}()
 		synctest.Wait()
 	}
-	for i := range 50 {
+	for i := range 10 {
 		for _, path := range []string{"/price/v3?ids=" + strings.Join(tokens[i:i+50], ","), "/v1/prices/" + tokens[i], "/v1/prices/" + tokens[i] + "/history", "/v1/sources", "/nothing"} {
 			s.read(ctx, path)
 		}

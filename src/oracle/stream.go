@@ -105,14 +105,22 @@ func (t *topic) frame(snapshot *map[string]entry, since int64, packed bool) (tex
 // gzipHead begins a gzip stream without a name or a time (RFC 1952, section 2.3).
 var gzipHead = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}
 
-// pack makes text blocks of a gzip stream that refer to nothing before them: any stream can go on with them, so that an
-// event is compressed once and not once per subscriber.
-func pack(text []byte) []byte {
-	var out bytes.Buffer
-	w, err := flate.NewWriter(&out, flate.DefaultCompression)
+// packers are flate.Writers, which are a megabyte each.
+var packers = sync.Pool{New: func() any {
+	w, err := flate.NewWriter(nil, flate.BestSpeed)
 	if err != nil {
 		panic(err) // there is no such level
 	}
+	return w
+}}
+
+// pack makes text blocks of a gzip stream that refer to nothing before them: any stream can go on with them, so that an
+// event is compressed once and not once per subscriber.
+func pack(text []byte) []byte {
+	w := packers.Get().(*flate.Writer)
+	defer packers.Put(w)
+	var out bytes.Buffer
+	w.Reset(&out)
 	w.Write(text) // a buffer takes everything
 	w.Flush()
 	return out.Bytes()
