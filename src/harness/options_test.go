@@ -17,6 +17,33 @@ func TestOptions(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no options found: %v", err)
 	}
+	options := map[string]option{}
+	for _, file := range files {
+		var o option
+		if err := yaml.UnmarshalStrict([]byte(read(t, file)), &o); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		options[strings.TrimSuffix(filepath.Base(file), ".yaml")] = o
+	}
+	// There is no Argo CD here, no copy of the values, and no Go code to look for metrics in.
+	rules := slices.DeleteFunc(Rules(), func(r Rule) bool {
+		return slices.Contains([]string{"applications", "project-kinds", "build-options", "values-in-step", "alert-metrics"}, r.Name)
+	})
+	r := renderOptions(t, options)
+	for _, f := range Judge(r, rules) {
+		t.Errorf("%s\n\trule %s: %s\n\tfix: %s", f, f.Rule, f.Reason, f.Fix)
+	}
+}
+
+// option is an overlay of the chart: its values, and what somebody else provides for it.
+type option struct {
+	Values   map[string]any `json:"values"`
+	Provided []Provided     `json:"provided"`
+}
+
+// renderOptions makes each option devnet's overlay under another name, with values of its own, and renders them.
+func renderOptions(t *testing.T, options map[string]option) *Render {
+	t.Helper()
 	root := t.TempDir()
 	write := func(file, text string) {
 		t.Helper()
@@ -36,19 +63,10 @@ func TestOptions(t *testing.T) {
 	write("versions.yaml", read(t, repository+"/versions.yaml"))
 	write("argocd/kustomization.yaml", "resources: [argocd-cm-patch.yaml]")
 	write("argocd/argocd-cm-patch.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: argocd-cm, namespace: argocd}}")
-	// Every option is devnet's overlay under another name, with values of its own.
 	base := read(t, repository+"/environments/devnet/kustomization.yaml")
 	namespace := read(t, repository+"/environments/devnet/namespace.yaml")
-	for _, file := range files {
-		var option struct {
-			Values   map[string]any `json:"values"`
-			Provided []Provided     `json:"provided"`
-		}
-		if err := yaml.UnmarshalStrict([]byte(read(t, file)), &option); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
-		for file, content := range map[string]any{"values.yaml": option.Values, providedFile: option.Provided} {
+	for name, o := range options {
+		for file, content := range map[string]any{"values.yaml": o.Values, providedFile: o.Provided} {
 			text, err := yaml.Marshal(content)
 			if err != nil {
 				t.Fatal(err)
@@ -59,15 +77,9 @@ func TestOptions(t *testing.T) {
 		write("environments/"+name+"/kustomization.yaml", renamed.Replace(base))
 		write("environments/"+name+"/namespace.yaml", renamed.Replace(namespace))
 	}
-	// There is no Argo CD here, no copy of the values, and no Go code to look for metrics in.
-	rules := slices.DeleteFunc(Rules(), func(r Rule) bool {
-		return slices.Contains([]string{"applications", "project-kinds", "build-options", "values-in-step", "alert-metrics"}, r.Name)
-	})
 	r, err := Load(t.Context(), Options{Root: root, Tools: repository})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range Judge(r, rules) {
-		t.Errorf("%s\n\trule %s: %s\n\tfix: %s", f, f.Rule, f.Reason, f.Fix)
-	}
+	return r
 }
