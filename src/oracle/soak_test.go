@@ -120,8 +120,9 @@ func (f footprint) String() string {
 	return fmt.Sprintf("heap %d kB, resident %d kB, %d goroutines", f.heap>>10, f.rss>>10, f.goroutines)
 }
 
-// measure collects the garbage first.
+// measure collects the garbage first, twice: pools keep theirs once.
 func measure() footprint {
+	runtime.GC()
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
