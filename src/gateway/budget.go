@@ -17,11 +17,11 @@ import (
 	"jupiter-dex-integration/src/ratelimit"
 )
 
-// BudgetConfig is the quota that Jupiter gives the organisation, for all replicas together.
+// BudgetConfig is the quota that Jupiter gives the organisation of JUPITER_API_KEY, for all replicas together.
 type BudgetConfig struct {
 	// Without a quota calls are slowed down only by what Jupiter's answers say of its limit.
 	jupiter.Quota
-	// QueueTimeout and QueueSize bound the wait of what is beyond the quota at the moment.
+	// QueueTimeout and QueueSize bound the wait of what is beyond a quota at the moment, any organisation's.
 	QueueTimeout time.Duration `env:"JUPITER_QUEUE_TIMEOUT" envDefault:"2s"`
 	QueueSize    int           `env:"JUPITER_QUEUE_SIZE" envDefault:"1000"`
 }
@@ -37,7 +37,7 @@ func (c BudgetConfig) validate() error {
 	return errors.Join(errs...)
 }
 
-// budget is the organisation's quota at one upstream.
+// budget is an organisation's quota at Jupiter.
 type budget struct {
 	*ratelimit.Budget
 	waited  *prometheus.HistogramVec
@@ -45,10 +45,10 @@ type budget struct {
 	left    atomic.Int64
 }
 
-func newBudget(cfg BudgetConfig, shared *ratelimit.Shared, reg prometheus.Registerer) *budget {
-	perMinute := cfg.PerMinute()
+func newBudget(organisation string, perMinute int64, cfg BudgetConfig, shared *ratelimit.Shared, reg prometheus.Registerer) *budget {
+	reg = prometheus.WrapRegistererWith(prometheus.Labels{"organisation": organisation}, reg)
 	b := &budget{
-		Budget: ratelimit.NewBudget(shared, "upstream:jupiter", ratelimit.BudgetConfig{PerMinute: perMinute, MaxWait: cfg.QueueTimeout, MaxQueue: cfg.QueueSize}),
+		Budget: ratelimit.NewBudget(shared, "upstream:"+organisation, ratelimit.BudgetConfig{PerMinute: perMinute, MaxWait: cfg.QueueTimeout, MaxQueue: cfg.QueueSize}),
 		waited: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "jupiter_upstream_budget_wait_seconds",
 			Help: "Time that calls waited for the organisation's quota.", Buckets: []float64{.001, .01, .05, .1, .25, .5, 1, 2, 5, 10}}, []string{"endpoint"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jupiter_upstream_budget_refused_total",

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,8 +36,8 @@ func TestTheQuotaIsSharedByReplicasAndRefusalsSayWhen(t *testing.T) {
 	if n := len(jup.requests()); n != 2 {
 		t.Errorf("Jupiter saw %d requests", n)
 	}
-	if metrics := get(t, b.metrics+"/metrics").body; !strings.Contains(metrics, "jupiter_upstream_budget_per_minute 1") ||
-		!strings.Contains(metrics, `jupiter_upstream_budget_refused_total{endpoint="quote"} 1`) {
+	if metrics := get(t, b.metrics+"/metrics").body; !strings.Contains(metrics, `jupiter_upstream_budget_per_minute{organisation="jupiter"} 1`) ||
+		!strings.Contains(metrics, `jupiter_upstream_budget_refused_total{endpoint="quote",organisation="jupiter"} 1`) {
 		t.Error("metrics lack the budget")
 	}
 }
@@ -54,8 +56,30 @@ func TestRequestsBeyondTheQuotaWaitTheirTurn(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if metrics := get(t, gw.metrics+"/metrics").body; !strings.Contains(metrics, `jupiter_upstream_budget_wait_seconds_count{endpoint="quote"} 15`) {
+	if metrics := get(t, gw.metrics+"/metrics").body; !strings.Contains(metrics, `jupiter_upstream_budget_wait_seconds_count{endpoint="quote",organisation="jupiter"} 15`) {
 		t.Error("metrics lack the waits")
+	}
+}
+
+func TestEachOrganisationHasItsOwnQuota(t *testing.T) {
+	jup, other := newStub(t, says(200, `{}`)), newStub(t, says(200, `{}`))
+	keyFile := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(keyFile, []byte("two"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "JUPITER_REQUESTS_PER_MINUTE=1", "JUPITER_QUEUE_TIMEOUT=0s", "QUOTE_CACHE_TTL=0s",
+		"UPSTREAMS=one=swap-v1 "+jup.URL+"/swap/v1,other=swap-v1 "+other.URL+"/swap/v1 "+keyFile+" 60")
+	for i, want := range []int{200, 200, 429} {
+		if r := get(t, gw.api+goodQuote); r.status != want {
+			t.Errorf("request %d: %d, want %d", i, r.status, want)
+		}
+	}
+	wantError(t, get(t, gw.api+"/price/v3?ids="+wsol), 429, "TOO_MANY_REQUESTS") // of the same organisation as "one"
+	if one, two := len(jup.requests()), len(other.requests()); one != 1 || two != 1 {
+		t.Errorf("the organisations were asked %d and %d times, want once each", one, two)
+	}
+	if metrics := get(t, gw.metrics+"/metrics").body; !strings.Contains(metrics, `jupiter_upstream_budget_per_minute{organisation="other"} 60`) {
+		t.Error("metrics lack the second quota")
 	}
 }
 

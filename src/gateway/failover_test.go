@@ -141,7 +141,7 @@ func TestOneKindsLimitsAreNotAnothers(t *testing.T) {
 
 func TestWrongUpstreamsAreRefusedAtStart(t *testing.T) {
 	for _, list := range []string{"https://api.jup.ag/swap/v1", "a=swap-v3 https://x", "a=metis", "a=metis http://x /no/such/file",
-		"A=metis http://x", "a=metis http://x,a=metis http://y", "jupiter=metis http://x"} {
+		"A=metis http://x", "a=swap-v1 http://x /dev/null gold", "a=swap-v1 http://x /dev/null -5", "a=swap-v1 http://x /dev/null 5 6", "a=metis http://x,a=metis http://y", "jupiter=metis http://x"} {
 		if _, err := platform.Load[Config]([]string{"UPSTREAMS=" + list}); err == nil || !strings.Contains(err.Error(), "UPSTREAMS") {
 			t.Errorf("%q: %v", list, err)
 		}

@@ -24,7 +24,6 @@ type gateway struct {
 	optimizer *upstream   // stands in for all of them; nil: not allowed
 	optimized *upstream   // gives the best of Jupiter's quotes and its own; nil: not asked
 	jupiter   *upstream   // JUPITER_API_URL; nil where Jupiter is not: any network but mainnet
-	metered   []*upstream // those that share the quota of JUPITER_API_KEY
 	oracle    *upstream   // nil if none is configured
 	upstreams []*upstream
 	who       *identity
@@ -61,12 +60,18 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 	service.Background = append(service.Background, shared.Run, g.quotes.run, g.originals.run, func(ctx context.Context) error {
 		return g.dexes.run(ctx, g.fetchDexes, p.Log)
 	})
-	if len(g.metered) > 0 {
-		b := newBudget(cfg.Budget, shared, p.Registry)
-		for _, u := range g.metered {
-			u.budget = b
+	budgets := map[string]*budget{}
+	for _, u := range g.upstreams {
+		if u.organisation == "" {
+			continue
 		}
-		service.Background = append(service.Background, b.Run)
+		b := budgets[u.organisation]
+		if b == nil {
+			b = newBudget(u.organisation, u.perMinute, cfg.Budget, shared, p.Registry)
+			budgets[u.organisation] = b
+			service.Background = append(service.Background, b.Run)
+		}
+		u.budget = b
 	}
 	service.Handler = g.handler()
 	return p.Serve(ctx, cfg.ServerConfig, service)
@@ -97,21 +102,19 @@ func newGateway(cfg Config, p *platform.Process, transport http.RoundTripper) (*
 			kind = kindSwapV2
 		}
 		g.jupiter = add(jupiterName, "JUPITER_API_URL", cfg.JupiterAPIURL, kind, cfg.JupiterAPIKey.Value)
-		for _, u := range cfg.Upstreams {
-			key, shares := u.key.Value, u.sharesKey(cfg.JupiterAPIURL)
-			if shares {
-				key = cfg.JupiterAPIKey.Value
+		g.jupiter.organisation, g.jupiter.perMinute = jupiterName, cfg.Budget.PerMinute()
+		for _, item := range cfg.Upstreams {
+			key, organisation, perMinute := item.key, item.organisation(), item.perMinute
+			if item.sharesKey(cfg.JupiterAPIURL) {
+				key, organisation, perMinute = cfg.JupiterAPIKey, jupiterName, cfg.Budget.PerMinute()
 			}
-			added := add(u.Name, "UPSTREAMS", u.URL, u.Kind, key)
-			g.swaps = append(g.swaps, added)
-			if shares {
-				g.metered = append(g.metered, added)
-			}
+			u := add(item.Name, "UPSTREAMS", item.URL, item.Kind, key.Value)
+			u.organisation, u.perMinute = organisation, perMinute
+			g.swaps = append(g.swaps, u)
 		}
 		if len(g.swaps) == 0 {
 			g.swaps = []*upstream{g.jupiter}
 		}
-		g.metered = append(g.metered, g.jupiter)
 		if cfg.UpstreamMode == modeOptimized {
 			g.optimized = add(optimizedName, "ROUTE_OPTIMIZER_URL", strings.TrimRight(cfg.RouteOptimizerURL, "/")+"/optimized", kindSwapV1, nil)
 		}

@@ -101,7 +101,10 @@ type upstream struct {
 	client   *jupiter.Client
 	timeout  time.Duration
 	breakers map[string]*breaker // by endpoint; nil: no breakers
-	budget   *budget             // nil: the upstream sets no quota
+	// organisation is whose quota the calls count in, perMinute that quota, 0 if it is not known. Empty: there is no quota.
+	organisation string
+	perMinute    int64
+	budget       *budget // nil: no quota
 	// inFlight is bounded: what an upstream that hangs holds up must not take the memory of those that answer.
 	inFlight    atomic.Int64
 	maxInFlight int64

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"jupiter-dex-integration/src/jupiter"
@@ -23,12 +24,15 @@ const (
 	kindMetis = "metis"
 )
 
-// UpstreamConfig is one item of UPSTREAMS: NAME=KIND URL [KEYFILE].
+// UpstreamConfig is one item of UPSTREAMS: NAME=KIND URL [KEYFILE [QUOTA]].
 type UpstreamConfig struct {
 	Name, Kind, URL string
 	// keyFile holds the key to send, and is read again when it changes.
 	keyFile string
 	key     platform.Secret
+	// quota is what that key's organisation may ask: the name of a plan, or a number of requests per minute.
+	quota     string
+	perMinute int64
 }
 
 var upstreamName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
@@ -37,20 +41,39 @@ var upstreamName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 func (u *UpstreamConfig) UnmarshalText(text []byte) error {
 	name, rest, _ := strings.Cut(strings.TrimSpace(string(text)), "=")
 	fields := strings.Fields(rest)
-	if len(fields) < 2 || len(fields) > 3 || !upstreamName.MatchString(name) {
-		return fmt.Errorf("%q: want NAME=KIND URL [KEYFILE]", text)
+	if len(fields) < 2 || len(fields) > 4 || !upstreamName.MatchString(name) {
+		return fmt.Errorf("%q: want NAME=KIND URL [KEYFILE [QUOTA]]", text)
 	}
 	u.Name, u.Kind, u.URL = name, fields[0], fields[1]
 	if !slices.Contains([]string{kindSwapV1, kindSwapV2, kindMetis}, u.Kind) {
 		return fmt.Errorf("%s: kind must be %s, %s or %s, not %q", name, kindSwapV1, kindSwapV2, kindMetis, u.Kind)
 	}
-	if len(fields) == 3 {
+	if len(fields) > 2 {
 		u.keyFile = fields[2]
 		if err := u.key.UnmarshalText([]byte("file:" + u.keyFile)); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
+	if len(fields) > 3 {
+		u.quota = fields[3]
+		quota := jupiter.Quota{Plan: u.quota}
+		if n, err := strconv.ParseInt(u.quota, 10, 64); err == nil {
+			quota = jupiter.Quota{RequestsPerMinute: n}
+		}
+		if err := quota.Validate(); err != nil {
+			return fmt.Errorf("%s: the quota %q is neither a plan of Jupiter's nor requests per minute: %w", name, u.quota, err)
+		}
+		u.perMinute = quota.PerMinute()
+	}
 	return nil
+}
+
+// organisation is whose quota the upstream counts in, if it is not that of JUPITER_API_KEY.
+func (u UpstreamConfig) organisation() string {
+	if u.Kind == kindMetis {
+		return ""
+	}
+	return u.Name
 }
 
 // String is what UnmarshalText reads, without a password that the URL may hold.
@@ -59,12 +82,12 @@ func (u UpstreamConfig) String() string {
 	if parsed, err := url.Parse(where); err == nil {
 		where = parsed.Redacted()
 	}
-	return strings.TrimSpace(u.Name + "=" + u.Kind + " " + where + " " + u.keyFile)
+	return strings.Join(strings.Fields(u.Name+"="+u.Kind+" "+where+" "+u.keyFile+" "+u.quota), " ")
 }
 
 // checkUpstreamNames wants each name once, and none of those that the gateway gives itself.
 func checkUpstreamNames(upstreams []UpstreamConfig) error {
-	taken := map[string]bool{jupiterName: true, optimizerName: true, oracleName: true}
+	taken := map[string]bool{jupiterName: true, optimizerName: true, optimizedName: true, oracleName: true}
 	var errs []error
 	for _, u := range upstreams {
 		if taken[u.Name] {

@@ -202,7 +202,14 @@ key: {{ .existingSecretPasswordKey }}
 {{- define "jupiter.upstreams" -}}
 {{- $items := list -}}
 {{- range . -}}
-{{- $items = append $items (printf "%s=%s %s%s" .name .kind .url (empty .secretKey | ternary "" (printf " /run/secrets/jupiter-dex/upstream-%s" .name))) -}}
+{{- $item := printf "%s=%s %s" .name .kind .url -}}
+{{- if .secretKey -}}
+{{- $item = printf "%s /run/secrets/jupiter-dex/upstream-%s" $item .name -}}
+{{- end -}}
+{{- if .quota -}}
+{{- $item = printf "%s %s" $item (kindIs "string" .quota | ternary .quota (include "jupiter.int" .quota)) -}}
+{{- end -}}
+{{- $items = append $items $item -}}
 {{- end -}}
 {{- join "," $items -}}
 {{- end -}}
