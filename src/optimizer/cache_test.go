@@ -1,25 +1,75 @@
 package optimizer
 
 import (
+	"context"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/gagliardetto/solana-go"
+	"github.com/redis/go-redis/v9"
 
+	"jupiter-dex-integration/src/amm"
+	"jupiter-dex-integration/src/chain"
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/routing"
 )
 
+// coin is a pool of two mints at a price, of which nothing but the price is of interest.
+type coin struct {
+	info  amm.Info
+	price float64
+}
+
+func (c *coin) Info() *amm.Info                               { return &c.info }
+func (*coin) Quote(amm.Clock, amm.Request) (amm.Quote, error) { return amm.Quote{}, amm.ErrNotOpen }
+func (c *coin) SpotPrice(aToB bool) float64 {
+	if aToB {
+		return c.price
+	}
+	return 1 / c.price
+}
+func (*coin) SwapInstruction(amm.Quote, amm.Swap) (solana.Instruction, error) { return nil, nil }
+func (*coin) SwapAccounts(amm.Quote) int                                      { return 1 }
+
+func newCoin(i byte, price float64) *coin {
+	return &coin{amm.Info{Address: solana.PublicKey{9, i}, Mints: [2]solana.PublicKey{{i}, {i + 1}}}, price}
+}
+
+// chainOf is a state of n pools, each from one mint to the next.
+func chainOf(n int) *state {
+	st := &state{Snapshot: &chain.Snapshot{Slot: 100}, byAddress: map[solana.PublicKey]int{}}
+	for i := range n {
+		c := newCoin(byte(i+1), 2)
+		st.Pools, st.Infos = append(st.Pools, c), append(st.Infos, &c.info)
+		st.byAddress[c.info.Address] = i
+	}
+	st.graph = routing.NewGraph(st.Infos, st.Pools, st.Clock)
+	return st
+}
+
+func pathOf(t *testing.T, st *state, req routing.Request, pools ...int) []routing.Path {
+	t.Helper()
+	p, ok := st.graph.PathOf(&req, pools)
+	if !ok {
+		t.Fatal("no such path")
+	}
+	return []routing.Path{p}
+}
+
 func TestCachedPathsExpireAndDependOnTheRequest(t *testing.T) {
 	now := time.Unix(0, 0)
+	st := chainOf(2)
 	c := newPathCache(time.Minute)
 	c.now = func() time.Time { return now }
-	request := routing.Request{Input: solana.PublicKey{1}, Output: solana.PublicKey{2}, Amount: 1000, Dexes: []string{"A", "B"}}
+	request := routing.Request{Input: solana.PublicKey{1}, Output: solana.PublicKey{3}, Amount: 1000, Dexes: []string{"A", "B"}}
 	lim := routing.Limits{MaxHops: 4, MaxAccounts: 64}
-	c.put(keyOf(request, lim), make([]routing.Path, 3))
+	c.put(keyOf(&request, lim), st, pathOf(t, st, request, 0, 1))
 	same := request
 	same.Amount, same.Dexes = 1023, []string{"B", "A"}
-	if paths, ok := c.get(keyOf(same, lim)); !ok || len(paths) != 3 {
+	if paths, ok := c.get(keyOf(&same, lim), st, &same); !ok || len(paths) != 1 {
 		t.Error("a like request misses")
 	}
 	for name, change := range map[string]func(*routing.Request, *routing.Limits){
@@ -33,20 +83,91 @@ func TestCachedPathsExpireAndDependOnTheRequest(t *testing.T) {
 	} {
 		r, l := request, lim
 		change(&r, &l)
-		if _, ok := c.get(keyOf(r, l)); ok {
+		if _, ok := c.get(keyOf(&r, l), st, &r); ok {
 			t.Errorf("a request of another %s hits", name)
 		}
 	}
 	now = now.Add(61 * time.Second)
-	if _, ok := c.get(keyOf(request, lim)); ok {
+	if _, ok := c.get(keyOf(&request, lim), st, &request); ok {
 		t.Error("paths outlive their time")
+	}
+}
+
+func TestPathsAreForgottenWhenPricesMove(t *testing.T) {
+	const pools = 150
+	st := chainOf(pools)
+	c := newPathCache(time.Minute)
+	request := routing.Request{Input: solana.PublicKey{1}, Output: solana.PublicKey{2}, Amount: 1000}
+	key := keyOf(&request, routing.Limits{})
+	c.put(key, st, pathOf(t, st, request, 0))
+	move := func(i int, price float64) {
+		later := slices.Clone(st.Pools)
+		later[i] = newCoin(byte(i+1), price)
+		next := *st.Snapshot
+		next.Pools = later
+		st = &state{Snapshot: &next, graph: st.graph.Update(later, next.Clock), byAddress: st.byAddress}
+	}
+	for range 20 {
+		move(5, 2*(1+5e-5)) // half a basis point away
+	}
+	move(7, 2.1)
+	if _, ok := c.get(key, st, &request); !ok {
+		t.Error("one move of 150 pools, and the paths are forgotten")
+	}
+	move(7, 2)
+	if _, ok := c.get(key, st, &request); ok {
+		t.Error("two moves of 150 pools, and the paths are not forgotten")
+	}
+}
+
+func TestReplicasSharePaths(t *testing.T) {
+	server := miniredis.RunT(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	replica := func() *pathCache {
+		c := newPathCache(time.Minute)
+		client := redis.NewClient(&redis.Options{Addr: server.Addr()})
+		t.Cleanup(func() { client.Close() })
+		c.share(client, "devnet", quiet)
+		running.Go(func() { _ = c.run(ctx) }) // it ends with ctx
+		return c
+	}
+	one, other := replica(), replica()
+	st := chainOf(3)
+	request := routing.Request{Input: solana.PublicKey{1}, Output: solana.PublicKey{4}, Amount: 1000, ExactOut: true}
+	key := keyOf(&request, routing.Limits{})
+	one.put(key, st, pathOf(t, st, request, 2, 1, 0))
+	eventually(t, "the other replica has the paths", func() bool {
+		paths, ok := other.get(key, chainOf(3), &request)
+		return ok && slices.Equal(paths[0].Pools(), []int{2, 1, 0})
+	})
+	late := chainOf(3)
+	late.Slot += shareSlots + 1
+	third := replica()
+	third.get(key, late, &request)
+	stranger := request
+	stranger.Amount = 1 << 40 // whose entry comes after the first
+	one.put(keyOf(&stranger, routing.Limits{}), late, pathOf(t, late, stranger, 2, 1, 0))
+	eventually(t, "the third replica has the newer paths", func() bool {
+		_, ok := third.get(keyOf(&stranger, routing.Limits{}), late, &stranger)
+		return ok
+	})
+	if _, ok := third.get(key, late, &request); ok {
+		t.Error("paths of an old slot were taken over")
+	}
+	server.Close()
+	one.put(key, st, pathOf(t, st, request, 2, 1, 0))
+	if _, ok := one.get(key, st, &request); !ok {
+		t.Error("without Redis nothing is remembered")
 	}
 }
 
 func TestCacheIsBounded(t *testing.T) {
 	c := newPathCache(time.Minute)
 	for i := range uint64(2 * maxCached) {
-		c.put(cacheKey{input: solana.PublicKey{byte(i), byte(i >> 8), byte(i >> 16)}}, nil)
+		c.keep(cacheKey{input: solana.PublicKey{byte(i), byte(i >> 8), byte(i >> 16)}}, cacheEntry{})
 	}
 	if len(c.entries) > maxCached {
 		t.Errorf("%d entries", len(c.entries))

@@ -118,16 +118,16 @@ func (s *service) plan(st *state, req jupiter.QuoteRequest, haste bool) (routing
 	if haste {
 		lim.Deadline = time.Now().Add(searchTime)
 	}
-	key := keyOf(rr, lim)
+	key := keyOf(&rr, lim)
 	cached := haste && s.paths != nil
 	if cached {
 		var hit bool
-		rr.Hints, hit = s.paths.get(key)
+		rr.Hints, hit = s.paths.get(key, st, &rr)
 		s.metrics.lookedUp(hit)
 	}
 	plan, err := st.graph.Plan(rr, lim)
-	if err == nil && cached {
-		s.paths.put(key, plan.Paths)
+	if err == nil && cached && rr.Hints == nil {
+		s.paths.put(key, st, plan.Paths)
 	}
 	if unknown, ok := errors.AsType[*routing.UnknownMintError](err); ok {
 		return rr, plan, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeTokenNotTradable, "The token %s is not tradable: no pool known here trades it", unknown.Mint)

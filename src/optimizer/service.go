@@ -70,6 +70,10 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 		defer redis.Close()
 		shared = ratelimit.NewShared(redis, 1, quotaPatience, p.Log)
 	}
+	if s.paths != nil && redis != nil {
+		s.paths.share(redis, string(cfg.Network), p.Log)
+		background = append(background, s.paths.run)
+	}
 	if cfg.JupiterAPIURL != "" {
 		if s.jupiter, err = newUpstream(cfg.UpstreamConfig, shared); err != nil {
 			return err

@@ -17,6 +17,9 @@ type Graph struct {
 	pools []amm.Pool
 	// rates are the marginal prices after fees, by pool and direction (0 is A to B), 0 where there is none. Larger trades get less.
 	rates [][2]float64
+	// counted are the rates at which pools were when they were last counted in moves.
+	counted []float64
+	moves   uint64
 }
 
 // topology is what stays when prices change.
@@ -83,20 +86,38 @@ func NewGraph(infos []*amm.Info, pools []amm.Pool, clock amm.Clock) *Graph {
 	g := &Graph{topology: t, clock: clock, pools: pools, rates: make([][2]float64, len(pools))}
 	for i := range pools {
 		g.price(i)
+		g.counted = append(g.counted, g.rates[i][0])
 	}
 	return g
 }
 
 // Update returns the graph of a later snapshot of which the infos are the same.
 func (g *Graph) Update(pools []amm.Pool, clock amm.Clock) *Graph {
-	next := &Graph{topology: g.topology, clock: clock, pools: pools, rates: slices.Clone(g.rates)}
+	next := &Graph{topology: g.topology, clock: clock, pools: pools, rates: slices.Clone(g.rates), counted: g.counted, moves: g.moves}
 	for i, p := range pools {
-		if p != g.pools[i] {
-			next.price(i)
+		if p == g.pools[i] {
+			continue
+		}
+		next.price(i)
+		if now, was := next.rates[i][0], g.counted[i]; math.Abs(now-was) > movedBy*was {
+			if next.moves == g.moves {
+				next.counted = slices.Clone(g.counted)
+			}
+			next.counted[i] = now
+			next.moves++
 		}
 	}
 	return next
 }
+
+// movedBy is from which change, as a ratio, a price counts as moved.
+const movedBy = 1e-4
+
+// Moves counts how often a pool's price has moved by a basis point, over the graphs that came of one another by Update.
+func (g *Graph) Moves() uint64 { return g.moves }
+
+// Pools is how many pools the graph knows, whether they can be quoted now or not.
+func (g *Graph) Pools() int { return len(g.pools) }
 
 func (g *Graph) price(i int) {
 	g.rates[i] = [2]float64{}

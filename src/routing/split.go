@@ -22,8 +22,12 @@ const (
 )
 
 // split looks for better solutions of several routes. It begins with all on one and moves parts to others, at first large ones, as long as
-// that helps; then it brings what it has within the limits.
+// that helps; then it brings what it has within the limits. Where there are hints it only betters what they make.
 func (s *search) split() {
+	if s.followHints() {
+		s.climb()
+		return
+	}
 	if !s.begin() && !s.spread() {
 		return
 	}
@@ -31,11 +35,8 @@ func (s *search) split() {
 	s.refine()
 }
 
-// begin puts the amount on routes that were of use before, or else on the best one for all of it.
+// begin puts the amount on the best route for all of it.
 func (s *search) begin() bool {
-	if s.followHints() {
-		return true
-	}
 	s.flows.clear()
 	if s.first.n == 0 {
 		return false
@@ -44,28 +45,35 @@ func (s *search) begin() bool {
 	return s.replay()
 }
 
-// followHints shares the amount out among the hints that this request allows, and keeps what they make.
+// followHints shares the amount out among the hints and makes that the solution here. All of them must be allowed now, and no one route better.
 func (s *search) followHints() bool {
 	s.flows.clear()
 	s.routes = s.routes[:0]
 	for i := range s.req.Hints {
-		if hint := &s.req.Hints[i]; hint.topology == s.g.topology && s.allows(&hint.route) {
-			s.add(hint.route)
+		hint := &s.req.Hints[i]
+		if hint.topology != s.g.topology || !s.allows(&hint.route) {
+			return false
 		}
+		s.add(hint.route)
 	}
-	if len(s.routes) == 0 {
+	n := uint64(len(s.routes))
+	if n == 0 {
 		return false
 	}
 	for i := range s.routes {
-		s.routes[i].amount = s.req.Amount / uint64(len(s.routes))
+		s.routes[i].amount = s.req.Amount / n
 	}
-	s.routes[0].amount += s.req.Amount % uint64(len(s.routes))
+	s.routes[0].amount += s.req.Amount % n
 	if !s.replay() {
 		return false
 	}
 	s.balance(s.req.Amount / coarsest)
-	s.adopt(&s.best)
-	return true
+	s.here.clear()
+	if !s.adopt(&s.here) {
+		return false
+	}
+	s.quota = s.quotes + refineQuotes
+	return !s.best.found() || !s.betterNet(s.best.value, s.best.legs, s.here.value, s.here.legs)
 }
 
 // allows reports whether a route of an earlier search is within this request's rules and joins the flows without a circle. Hints
