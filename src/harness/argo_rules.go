@@ -50,6 +50,7 @@ type application struct {
 		SyncPolicy struct {
 			SyncOptions []string `json:"syncOptions"`
 		} `json:"syncPolicy"`
+		IgnoreDifferences []any `json:"ignoreDifferences"`
 	} `json:"spec"`
 }
 
@@ -102,19 +103,34 @@ func checkApplications(r *Render) []Finding {
 			report("spec.destination.namespace", "is %q, but the overlay's namespace is %q", app.Spec.Destination.Namespace, want)
 		}
 		patterns := generatePatterns(object, dir)
+		for _, p := range patterns {
+			covers := func(file string) bool { return covered(p, file) }
+			if !slices.ContainsFunc(overlay.Reads, covers) {
+				report("metadata.annotations["+generatePaths+"]", "the render reads nothing of %s", p)
+			}
+			for _, file := range r.Files {
+				if covers(file) && !slices.Contains(overlay.Reads, file) && !strings.HasPrefix(file, dir+"/") {
+					report("metadata.annotations["+generatePaths+"]", "%s covers %s, which the render does not read", p, file)
+					break
+				}
+			}
+		}
 		for _, read := range overlay.Reads {
-			if !slices.ContainsFunc(patterns, func(p string) bool {
-				glob, _ := path.Match(p, read)
-				return glob || read == p || strings.HasPrefix(read, p+"/")
-			}) {
+			if !slices.ContainsFunc(patterns, func(p string) bool { return covered(p, read) }) {
 				report("metadata.annotations["+generatePaths+"]", "%q does not cover %s, so a change there is not synced", object.GetAnnotations()[generatePaths], read)
 				break
 			}
+		}
+		if len(app.Spec.IgnoreDifferences) > 0 {
+			report("spec.ignoreDifferences", "is not empty: what drifts there stays")
 		}
 		_, proj, found := r.project(app.Spec.Project)
 		if !found {
 			report("spec.project", "there is no AppProject %q", app.Spec.Project)
 			continue
+		}
+		if len(proj.Spec.SourceRepos) > 1 || len(proj.Spec.Destinations) > 1 {
+			report("spec.project", "AppProject %q allows more than one repository or destination", app.Spec.Project)
 		}
 		if !slices.Contains(proj.Spec.SourceRepos, app.Spec.Source.RepoURL) {
 			report("spec.source.repoURL", "AppProject %q allows %s, not %q", app.Spec.Project, strings.Join(proj.Spec.SourceRepos, ", "), app.Spec.Source.RepoURL)
@@ -206,6 +222,12 @@ func (g groupKind) matches(allowed groupKind) bool {
 func unique(list []groupKind) []groupKind {
 	slices.SortFunc(list, func(a, b groupKind) int { return strings.Compare(a.String(), b.String()) })
 	return slices.Compact(list)
+}
+
+// covered reports whether a path of the annotation means a file.
+func covered(pattern, file string) bool {
+	glob, _ := path.Match(pattern, file)
+	return glob || file == pattern || pattern == "." || strings.HasPrefix(file, pattern+"/")
 }
 
 // generatePatterns returns the annotation's paths from the root of the repository; relative ones start at the Application's path.
