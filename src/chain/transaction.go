@@ -29,6 +29,19 @@ type Hop struct {
 	Threshold uint64
 }
 
+// InputMint is what the hop takes.
+func (h *Hop) InputMint() solana.PublicKey { return h.mint(h.Quote.AToB) }
+
+// OutputMint is what the hop gives.
+func (h *Hop) OutputMint() solana.PublicKey { return h.mint(!h.Quote.AToB) }
+
+func (h *Hop) mint(first bool) solana.PublicKey {
+	if first {
+		return h.Pool.Info().Mints[0]
+	}
+	return h.Pool.Info().Mints[1]
+}
+
 // Swap is what a transaction shall do for a user. Its hops run in order, each between the user's own token accounts.
 //
 // What the transaction guarantees: all hops happen or none; the user spends at most Input and, each hop enforcing its threshold, receives

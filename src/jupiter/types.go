@@ -90,6 +90,7 @@ type SwapInstructions struct {
 	AddressLookupTableAddresses []string      `json:"addressLookupTableAddresses"`
 	PrioritizationFeeLamports   uint64        `json:"prioritizationFeeLamports"`
 	ComputeUnitLimit            uint32        `json:"computeUnitLimit"`
+	DynamicSlippageReport       any           `json:"dynamicSlippageReport"`
 	SimulationError             any           `json:"simulationError"`
 }
 

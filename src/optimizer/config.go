@@ -36,6 +36,7 @@ type Config struct {
 	platform.RedisConfig
 	ClusterConfig
 	UpstreamConfig
+	GuardConfig
 	// StreamURLs are websockets of nodes of the cluster; by default those that belong to RPCURLs by convention.
 	StreamURLs []string `env:"SOLANA_WS_URL"`
 	Pools      []string `env:"POOLS"`
@@ -98,6 +99,7 @@ func (c Config) Validate() error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, c.UpstreamConfig.validate()...)
+	errs = append(errs, c.GuardConfig.validate()...)
 	return errors.Join(errs...)
 }
 

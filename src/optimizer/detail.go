@@ -25,6 +25,8 @@ type detailedQuote struct {
 	Accounts  int    `json:"accounts"`
 	// LegCost is what each leg was reckoned to cost for fees, in units of the output, or for ExactOut of the input.
 	LegCost string `json:"legCost"`
+	// PriceGuard compares the quote with the price-oracle's prices.
+	PriceGuard *verdict `json:"priceGuard,omitempty"`
 	// Bound is null where none could be established.
 	Bound *qualityBound `json:"bound"`
 }
@@ -55,7 +57,7 @@ func (s *service) detailedQuote(query url.Values) (*detailedQuote, error) {
 		return nil, err
 	}
 	q.answer.TimeTaken = time.Since(start).Seconds()
-	answer := &detailedQuote{Quote: q.answer, StateHash: q.state.hash(), Routes: q.plan.Routes, Accounts: q.plan.Accounts, LegCost: strconv.FormatUint(q.request.LegCost, 10)}
+	answer := &detailedQuote{Quote: q.answer, StateHash: q.state.hash(), Routes: q.plan.Routes, Accounts: q.plan.Accounts, PriceGuard: q.guard, LegCost: strconv.FormatUint(q.request.LegCost, 10)}
 	start = time.Now()
 	if bound, err := q.state.graph.Bound(q.request, q.hops, q.plan); err == nil {
 		b := &qualityBound{Side: "output", Amount: strconv.FormatFloat(math.Floor(bound), 'f', 0, 64), GapBps: (1 - float64(q.plan.Out)/bound) * bps}

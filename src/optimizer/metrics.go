@@ -17,6 +17,7 @@ type metrics struct {
 	cache   *prometheus.CounterVec
 	better  prometheus.Histogram
 	tried   *prometheus.CounterVec
+	guard   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -35,7 +36,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Help: "How much better than Jupiter's answer the best candidate was.", Buckets: []float64{0, .1, .5, 1, 2, 5, 10, 20, 50, 100, 500}})
 	m.tried = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "optimizer_candidates_total",
 		Help: "Candidates for optimised quotes, by kind (jupiter, variant, own) and outcome (won, lost, none)."}, []string{"kind", "outcome"})
-	reg.MustRegister(m.seconds, m.legs, m.gap, m.cache, m.better, m.tried)
+	m.guard = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "optimizer_price_guard_total",
+		Help: "Quotes by what the price guard found: ok, deviates or unknown."}, []string{"status"})
+	reg.MustRegister(m.seconds, m.legs, m.gap, m.cache, m.better, m.tried, m.guard)
 	return m
 }
 

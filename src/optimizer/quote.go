@@ -2,7 +2,6 @@ package optimizer
 
 import (
 	"cmp"
-
 	"errors"
 	"math"
 	"math/bits"
@@ -44,6 +43,9 @@ func (s *service) serveQuote(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q.answer.TimeTaken = time.Since(start).Seconds()
+	if q.guard != nil {
+		w.Header().Set(guardHeader, q.guard.String())
+	}
 	jupiter.WriteJSON(w, http.StatusOK, q.answer)
 }
 
@@ -54,6 +56,7 @@ type quoted struct {
 	request routing.Request
 	hops    int
 	plan    routing.Plan
+	guard   *verdict // nil where there is no guard
 }
 
 func (s *service) writeError(w http.ResponseWriter, r *http.Request, err error) {
@@ -83,6 +86,9 @@ func (s *service) quote(query url.Values, haste bool) (*quoted, error) {
 		return nil, err
 	}
 	if q.answer, err = s.answer(st, req, q.plan, inBps); err != nil {
+		return nil, err
+	}
+	if err := s.guarded(q, req); err != nil {
 		return nil, err
 	}
 	return q, nil

@@ -22,6 +22,7 @@ type quotedRoute struct {
 	exactOut      bool
 	// in and gross are what the steps take and give; gross is the output before the platform fee.
 	in, gross, fee uint64
+	slippageBps    uint16
 	// threshold is the least gross output, or the greatest input, that the user accepts.
 	threshold uint64
 	steps     []quotedStep
@@ -76,16 +77,23 @@ func parseQuote(raw json.RawMessage) (*quotedRoute, error) {
 	if r.gross, carry = bits.Add64(q.OutAmount, r.fee, 0); carry != 0 || q.InAmount == 0 || q.OutAmount == 0 {
 		return nil, invalid("quoteResponse: inAmount, outAmount and the platform fee do not fit")
 	}
-	// As Jupiter does, the threshold is made anew from slippageBps.
-	limit, ok := threshold(q.InAmount, q.OutAmount, q.SlippageBps, r.exactOut)
-	if !ok {
-		return nil, jupiter.Errorf(http.StatusBadRequest, codeThreshold, "the input with %d bps of slippage does not fit 64 bits", q.SlippageBps)
+	if err := r.limit(q.SlippageBps); err != nil {
+		return nil, err
 	}
-	r.threshold = limit
+	return r, r.check()
+}
+
+// limit makes the threshold from a slippage: as Jupiter does, anew, whatever the quote says.
+func (r *quotedRoute) limit(slippageBps uint16) error {
+	limit, ok := threshold(r.in, r.gross-r.fee, slippageBps, r.exactOut)
+	if !ok {
+		return jupiter.Errorf(http.StatusBadRequest, codeThreshold, "the input with %d bps of slippage does not fit 64 bits", slippageBps)
+	}
+	r.slippageBps, r.threshold = slippageBps, limit
 	if !r.exactOut {
 		r.threshold += r.fee // below gross
 	}
-	return r, r.check()
+	return nil
 }
 
 // check verifies that the steps lead from the input to the output, each taking what earlier ones gave, and that the sums are the quote's.

@@ -60,7 +60,10 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 	if err != nil {
 		return err
 	}
-	background := []func(context.Context) error{market.Run, s.followFees, func(ctx context.Context) error { return s.followTables(ctx, tables) }}
+	background := []func(context.Context) error{market.Run, s.followFees,
+		func(ctx context.Context) error { return s.followTables(ctx, tables) },
+		func(ctx context.Context) error { return s.volatility.run(ctx, market) },
+	}
 	redis, err := cfg.RedisConfig.Client()
 	if err != nil {
 		return err
@@ -69,6 +72,12 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 	if redis != nil {
 		defer redis.Close()
 		shared = ratelimit.NewShared(redis, 1, quotaPatience, p.Log)
+	}
+	if s.guard, err = cfg.guard(s.metrics); err != nil {
+		return err
+	}
+	if s.guard != nil {
+		background = append(background, s.guard.run)
 	}
 	if s.paths != nil && redis != nil {
 		s.paths.share(redis, string(cfg.Network), p.Log)
@@ -100,6 +109,8 @@ type service struct {
 	paths         *pathCache    // nil without a cache
 	jupiter       *upstream     // nil without a Jupiter
 	unitPrice     atomic.Uint64 // micro-lamports that a compute unit costs, 0 before it is known
+	volatility    volatility
+	guard         *guard // nil without prices to compare with
 	metrics       *metrics
 	log           *slog.Logger
 

@@ -36,8 +36,9 @@ const (
 // swapRequest is the body of POST /swap as far as it is honoured. What would change the outcome and is not, is refused.
 type swapRequest struct {
 	jupiter.SwapRequest
-	FeeAccount               string `json:"feeAccount"`
-	NativeDestinationAccount string `json:"nativeDestinationAccount"`
+	FeeAccount               string          `json:"feeAccount"`
+	NativeDestinationAccount string          `json:"nativeDestinationAccount"`
+	DynamicSlippage          json.RawMessage `json:"dynamicSlippage"`
 }
 
 // simulationError is Jupiter's shape of a transaction that would fail as things are.
@@ -52,6 +53,7 @@ type draft struct {
 	instructions chain.Instructions
 	envelope     chain.Envelope
 	fee          feeRequest
+	slippage     *slippageReport // nil where the quote's slippage holds
 }
 
 func (s *service) serveSwap(w http.ResponseWriter, r *http.Request) {
@@ -100,6 +102,9 @@ func (s *service) swap(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	}
 	if failure != nil {
 		response.SimulationError = failure
+	}
+	if d.slippage != nil {
+		response.DynamicSlippageReport = d.slippage
 	}
 	return response, nil
 }
@@ -166,6 +171,9 @@ func (s *service) swapInstructions(ctx context.Context, w http.ResponseWriter, r
 	if failure != nil {
 		response.SimulationError = failure
 	}
+	if d.slippage != nil {
+		response.DynamicSlippageReport = d.slippage
+	}
 	return response, nil
 }
 
@@ -225,6 +233,15 @@ func (s *service) draft(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	quote, err := parseQuote(req.QuoteResponse)
 	if err != nil {
 		return nil, err
+	}
+	wish, err := parseSlippageRequest(req.DynamicSlippage)
+	if err != nil {
+		return nil, err
+	}
+	if wish.asked {
+		if d.slippage, err = s.fitSlippage(st, quote, wish); err != nil {
+			return nil, err
+		}
 	}
 	if err := st.fill(&d.swap, quote); err != nil {
 		return nil, err
