@@ -55,11 +55,11 @@ func (u *upstream) failsOver(a *answer, err error) bool {
 
 // statusOf is the status that a caller would see.
 func statusOf(a *answer, err error) int {
-	var e *jupiter.Error
-	switch {
-	case err == nil && a != nil:
+	if a != nil {
 		return a.status
-	case errors.As(err, &e):
+	}
+	var e *jupiter.Error
+	if errors.As(err, &e) {
 		return e.Status
 	}
 	return 0

@@ -22,13 +22,13 @@ type Client struct {
 	base *url.URL // where the swap operations are
 	root *url.URL // where /price/v3, /tokens/v2 and /swap/v2 are
 	key  func() string
-	http *http.Client
+	http http.RoundTripper // not an http.Client: all that one would add is redirects and copies of headers
 }
 
 // NewClient returns a client of the server whose four swap operations are directly under baseURL, for example
 // https://api.jup.ag/swap/v1. The rest of the API is taken to start where "/swap/v1" starts, or at baseURL if that ends
-// otherwise, as a self-hosted router's does. key is asked at each request and sent as x-api-key unless it is empty; it
-// may be nil.
+// otherwise, as a self-hosted router's does. A user and password in it are sent as basic authentication. key is asked at each
+// request and sent as x-api-key unless it is empty; it may be nil, and so may transport.
 func NewClient(baseURL string, key func() string, transport http.RoundTripper) (*Client, error) {
 	u, err := url.Parse(baseURL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -43,15 +43,10 @@ func NewClient(baseURL string, key func() string, transport http.RoundTripper) (
 	if key == nil {
 		key = func() string { return "" }
 	}
-	return &Client{
-		base: &base,
-		root: &root,
-		key:  key,
-		http: &http.Client{
-			Transport:     transport,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	}, nil
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	return &Client{base: &base, root: &root, key: key, http: transport}, nil
 }
 
 // NewTransport returns a transport for many concurrent requests to few hosts.
@@ -96,7 +91,11 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	} else {
 		req.Header.Del("X-Api-Key")
 	}
-	return c.http.Do(req)
+	if user := req.URL.User; user != nil && req.Header.Get("Authorization") == "" {
+		password, _ := user.Password()
+		req.SetBasicAuth(user.Username(), password)
+	}
+	return c.http.RoundTrip(req)
 }
 
 // Prices asks GET /price/v3 for at most MaxPriceIDs mints. A mint without a price is not in the map. An answer other

@@ -116,6 +116,28 @@ func TestClientSendsTheKeyOfTheMomentAndNoOther(t *testing.T) {
 	}
 }
 
+func TestClientAuthenticatesAsTheURLSays(t *testing.T) {
+	var user, password string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { user, password, _ = r.BasicAuth() }))
+	t.Cleanup(server.Close)
+	c, err := NewClient(strings.Replace(server.URL, "://", "://me:word@", 1), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := c.NewRequest(t.Context(), http.MethodGet, "quote", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if user != "me" || password != "word" {
+		t.Errorf("came as %q with %q", user, password)
+	}
+}
+
 func TestClientFollowsNoRedirect(t *testing.T) {
 	c := newTestClient(t, http.RedirectHandler("/elsewhere", http.StatusFound), func() string { return "secret" })
 	req, err := c.NewRequest(t.Context(), http.MethodGet, "quote", "", nil)
