@@ -55,6 +55,10 @@ render: $(BIN)/kustomize $(BIN)/helm4 ## Write every overlay's objects to build/
 	  printf '%-8s %3d objects  build/rendered/%s.yaml\n' $$net "$$(grep -c '^kind:' build/rendered/$$net.yaml)" $$net; \
 	done
 
+.PHONY: corpus
+corpus: tools $(BIN)/kubeconform $(BIN)/kubectl-validate ## Show the harness's faults to the usual tools too: the table in docs/harness.md
+	go test ./src/harness -run TestCorpus -corpus
+
 .PHONY: golden
 golden: $(BIN)/helm4 ## Rewrite what reviewers read: environments/*/golden and docs/reports
 	go run ./src/cmd/harness golden
@@ -101,19 +105,25 @@ tool.helm3 := helm.sh/helm/v3/cmd/helm
 tool.helm4 := helm.sh/helm/v4/cmd/helm
 tool.ko := github.com/google/ko
 tool.kustomize := sigs.k8s.io/kustomize/kustomize/v5
+tool.kubeconform := github.com/yannh/kubeconform/cmd/kubeconform
+tool.kubectl-validate := sigs.k8s.io/kubectl-validate
 tool.actionlint := github.com/rhysd/actionlint/cmd/actionlint
 tool.govulncheck := golang.org/x/vuln/cmd/govulncheck
 tool.staticcheck := honnef.co/go/tools/cmd/staticcheck
 
 TOOLS := $(addprefix $(BIN)/,crane helm3 helm4 ko kustomize)
 LINTERS := $(addprefix $(BIN)/,actionlint govulncheck staticcheck)
+COMPARED := $(addprefix $(BIN)/,kubeconform kubectl-validate)
 $(TOOLS): module := scripts/tools
 $(TOOLS): scripts/tools/go.mod scripts/tools/go.sum
 $(LINTERS): module := scripts/tools/lint
 $(LINTERS): scripts/tools/lint/go.mod scripts/tools/lint/go.sum
+# Each in a module of its own: they need Kubernetes libraries that exclude one another.
+$(COMPARED): $(BIN)/%: scripts/tools/%/go.mod scripts/tools/%/go.sum
+$(COMPARED): module = scripts/tools/$(@F)
 $(BIN)/apiserver: module := src/harness/apiserver
 $(BIN)/apiserver: $(filter-out %_test.go,$(wildcard src/harness/apiserver/*.go)) src/harness/apiserver/go.mod src/harness/apiserver/go.sum
-$(TOOLS) $(LINTERS) $(BIN)/apiserver:
+$(TOOLS) $(LINTERS) $(COMPARED) $(BIN)/apiserver:
 	@echo "building $(@F)"
 	@CGO_ENABLED=0 go -C $(module) build -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ $(tool.$(@F))
 
