@@ -28,11 +28,11 @@ func TestEveryAllowedConnectionConnectsAndNoOther(t *testing.T) {
 	c.run(t, elsewhere, "stranger", nil, "serve")
 
 	// Where to: everything that listens.
-	type target struct{ name, address, port string }
-	var targets []target
+	type place struct{ name, address, port string }
+	var targets []place
 	for _, component := range []string{"api-gateway", "price-oracle", "route-optimizer"} {
 		ip := c.pods(t, namespace, component)[0].Status.PodIP
-		targets = append(targets, target{component, ip + ":8080", "8080/TCP"}, target{component, ip + ":9090", "9090/TCP"})
+		targets = append(targets, place{component, ip + ":8080", "8080/TCP"}, place{component, ip + ":9090", "9090/TCP"})
 	}
 	redis := must(c.CoreV1().Pods(namespace).Get(t.Context(), release+"-redis-master-0", metav1.GetOptions{}))(t)
 	redisName := redis.Labels["app.kubernetes.io/component"] // as the table calls it
@@ -40,16 +40,16 @@ func TestEveryAllowedConnectionConnectsAndNoOther(t *testing.T) {
 	stranger := must(c.CoreV1().Pods(elsewhere).Get(t.Context(), "stranger", metav1.GetOptions{}))(t)
 	api := must(c.CoreV1().Services("default").Get(t.Context(), "kubernetes", metav1.GetOptions{}))(t)
 	targets = append(targets,
-		target{redisName, redis.Status.PodIP + ":6379", "6379/TCP"},
-		target{"dns", dns.Items[0].Status.PodIP + ":53", "53/TCP"},
-		target{"a pod elsewhere", stranger.Status.PodIP + ":8080", "8080/TCP"},
-		target{"the API server", api.Spec.ClusterIP + ":443", "443/TCP"})
+		place{redisName, redis.Status.PodIP + ":6379", "6379/TCP"},
+		place{"dns", dns.Items[0].Status.PodIP + ":53", "53/TCP"},
+		place{"a pod elsewhere", stranger.Status.PodIP + ":8080", "8080/TCP"},
+		place{"the API server", api.Spec.ClusterIP + ":443", "443/TCP"})
 	var addresses []string
 	for _, to := range targets {
 		addresses = append(addresses, to.address)
 	}
 
-	allowed := func(from string, to target) bool {
+	allowed := func(from string, to place) bool {
 		if to.name == "dns" {
 			return table[arrow{from, "pods with k8s-app=kube-dns of namespace kube-system", to.port}]
 		}
@@ -57,7 +57,7 @@ func TestEveryAllowedConnectionConnectsAndNoOther(t *testing.T) {
 	}
 
 	var tried, open int
-	compare := func(t *testing.T, from string, allowed func(target) bool, attempts map[string]string) {
+	compare := func(t *testing.T, from string, allowed func(place) bool, attempts map[string]string) {
 		t.Helper()
 		for _, to := range targets {
 			if to.name == from {
@@ -83,14 +83,14 @@ func TestEveryAllowedConnectionConnectsAndNoOther(t *testing.T) {
 		fromPods[component] = c.pods(t, namespace, component)[0].Name
 	}
 	for component, pod := range fromPods {
-		compare(t, component, func(to target) bool { return allowed(component, to) }, c.connectFromInside(t, namespace, pod, addresses))
+		compare(t, component, func(to place) bool { return allowed(component, to) }, c.connectFromInside(t, namespace, pod, addresses))
 	}
-	compare(t, "price-update", func(to target) bool { return allowed("price-update", to) }, c.connectFromJob(t, namespace, release+"-price-update", addresses))
+	compare(t, "price-update", func(to place) bool { return allowed("price-update", to) }, c.connectFromJob(t, namespace, release+"-price-update", addresses))
 
-	clients := func(to target) bool {
+	clients := func(to place) bool {
 		return to.name == "api-gateway" && to.port == "8080/TCP" || to.name == "dns" || to.name == "a pod elsewhere" || to.name == "the API server"
 	}
-	strangers := func(to target) bool { return clients(to) && to.name != "api-gateway" }
+	strangers := func(to place) bool { return clients(to) && to.name != "api-gateway" }
 	label := map[string]string{"jupiter-dex-client": "true"}
 	compare(t, "a client in the namespace", clients, c.connectFromNewPod(t, namespace, label, addresses))
 	compare(t, "a client elsewhere", clients, c.connectFromNewPod(t, elsewhere, label, addresses))

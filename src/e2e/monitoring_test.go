@@ -44,7 +44,7 @@ func TestAlertsFireByTheirCausesAndClear(t *testing.T) {
 		return c.values(t, append([]string{"--set", "monitoring.enabled=true,monitoring.prometheus.namespace=" + namespace}, args...)...)
 	}
 	// Prices off their peg, a pool that is none, and a quota that does not reach: causes that are values.
-	wrong := values("--set", "priceOracle.pegs.USDC=1.1,routeOptimizer.pools.none="+solMint+",global.jupiterRequestsPerMinute=60")
+	wrong := values("--set-json", "priceOracle.pegs.USDC=1.1", "--set", "routeOptimizer.pools.none="+solMint+",global.jupiterRequestsPerMinute=60")
 	right := values()
 	c.secret(t, namespace, "jupiter", map[string]string{"jupiter-api-key": "first-key"})
 	c.apply(t, namespace, c.simulator(t)...)

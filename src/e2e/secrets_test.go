@@ -11,9 +11,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"filippo.io/age"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // What is stored of a Secret is not the Secret.
@@ -47,12 +52,49 @@ func TestSecretsAreEncryptedAtRest(t *testing.T) {
 	figure(t, "a Secret in etcd", "%d bytes, encrypted by %s, the key not among them", len(stored), scheme)
 }
 
-// Every ServiceAccount of the tier, asked about every verb of every resource: none may do anything but what its Roles say, which is
-// nothing for those that have none, and what everybody may: ask about itself.
+// Every ServiceAccount of the tier, backup included, asked about every verb of every resource: none may do what the namespace's
+// default account may not. The backup's Role lets it read the objects that it names, and no other.
 func TestServiceAccountsCanDoNothingElse(t *testing.T) {
 	c := connect(t)
-	namespace := c.devnet(t, "access")
-	accounts := must(c.CoreV1().ServiceAccounts(namespace).List(t.Context(), metav1.ListOptions{}))(t)
+	namespace := c.namespace(t, "access")
+	accounts := []string{"default"}
+	var named []authorizationv1.ResourceAttributes
+	for _, object := range c.helm(t, namespace, chart, c.values(t, "--set", "backup.enabled=true,backup.ageRecipients[0]="+must(age.GenerateX25519Identity())(t).Recipient().String()+",backup.s3.bucket=none")...) {
+		switch object.GetKind() {
+		case "ServiceAccount":
+			accounts = append(accounts, object.GetName())
+			if mounts, found, _ := unstructured.NestedBool(object.Object, "automountServiceAccountToken"); mounts || !found {
+				t.Errorf("%s mounts its token", object.GetName())
+			}
+		case "Role":
+			var role rbacv1.Role
+			check(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &role))
+			for _, rule := range role.Rules {
+				for _, verb := range rule.Verbs {
+					for _, name := range rule.ResourceNames {
+						named = append(named, authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Version: "v1", Resource: rule.Resources[0], Name: name})
+					}
+				}
+			}
+		case "RoleBinding":
+		default:
+			continue
+		}
+		c.apply(t, namespace, object)
+	}
+	may := func(account string, question authorizationv1.ResourceAttributes) bool {
+		review, err := c.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:               "system:serviceaccount:" + namespace + ":" + account,
+			Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+			ResourceAttributes: &question,
+		}}, metav1.CreateOptions{})
+		if err != nil {
+			t.Errorf("%s %s: %v", question.Verb, question.Resource, err)
+			return false
+		}
+		return review.Status.Allowed
+	}
+
 	_, lists, err := c.Discovery().ServerGroupsAndResources()
 	if err != nil {
 		t.Fatal(err)
@@ -67,49 +109,41 @@ func TestServiceAccountsCanDoNothingElse(t *testing.T) {
 			name, sub, _ := strings.Cut(resource.Name, "/")
 			for _, verb := range append([]string{"escalate", "bind", "impersonate"}, resource.Verbs...) {
 				attributes := authorizationv1.ResourceAttributes{Verb: verb, Group: group, Version: version, Resource: name, Subresource: sub}
-				questions = append(questions, attributes)
 				if resource.Namespaced {
 					attributes.Namespace = namespace
-					questions = append(questions, attributes)
 				}
+				questions = append(questions, attributes)
 			}
 		}
 	}
-	everybody := []string{"create selfsubjectaccessreviews", "create selfsubjectrulesreviews", "create selfsubjectreviews"}
-	var mu sync.Mutex
-	asked := 0
-	for _, account := range accounts.Items {
-		if !strings.HasPrefix(account.Name, release) {
-			continue
-		}
-		if account.AutomountServiceAccountToken == nil || *account.AutomountServiceAccountToken {
-			t.Errorf("%s mounts its token", account.Name)
-		}
-		var wg sync.WaitGroup
-		for part := range slices.Chunk(questions, len(questions)/4+1) {
-			wg.Go(func() {
-				for _, question := range part {
-					review, err := c.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-						User:               "system:serviceaccount:" + namespace + ":" + account.Name,
-						Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
-						ResourceAttributes: &question,
-					}}, metav1.CreateOptions{})
-					mu.Lock()
-					asked++
-					switch what := question.Verb + " " + question.Resource; {
-					case err != nil:
-						t.Errorf("%s: %v", what, err)
-					case review.Status.Allowed && !slices.Contains(everybody, what):
-						t.Errorf("%s may %s in %q: %s", account.Name, what, question.Namespace, review.Status.Reason)
+	began := time.Now()
+	var wg sync.WaitGroup
+	for part := range slices.Chunk(questions, len(questions)/4+1) {
+		wg.Go(func() {
+			for _, question := range part {
+				everybody := may("default", question)
+				for _, account := range accounts[1:] {
+					if may(account, question) && !everybody {
+						t.Errorf("%s may %s %s in %q", account, question.Verb, question.Resource, question.Namespace)
 					}
-					mu.Unlock()
 				}
-			})
+			}
+		})
+	}
+	wg.Wait()
+	figure(t, "access reviews", "%d verbs of resources by %d accounts, none granted that the default account lacks, in %s", len(questions), len(accounts)-1, seconds(began))
+
+	backup := release + "-backup"
+	for _, question := range named {
+		if !may(backup, question) {
+			t.Errorf("the backup may not %s %s %s, which it saves", question.Verb, question.Resource, question.Name)
 		}
-		wg.Wait()
+		question.Name = "identity"
+		if may(backup, question) {
+			t.Errorf("the backup may %s %s %s", question.Verb, question.Resource, question.Name)
+		}
 	}
-	if asked == 0 {
-		t.Fatal("there is no ServiceAccount")
+	if len(named) == 0 {
+		t.Error("the backup's Role names nothing")
 	}
-	figure(t, "access reviews, all denied but what everybody may", "%d", asked)
 }

@@ -131,7 +131,6 @@ CACHE_TTL: {{ printf "%ds" (int64 $values.cache.ttl) | quote }}
 {{ include "jupiter.config.common" . }}
 {{ include "jupiter.config.redis" . }}
 BACKUP_AGE_RECIPIENT: {{ join "," $values.ageRecipients | quote }}
-BACKUP_NAMESPACE: {{ .Release.Namespace }}
 {{- if $values.objects.enabled }}
 BACKUP_OBJECTS: {{ include "jupiter.objects" . | fromJsonArray | join "," | quote }}
 {{- end }}

@@ -73,6 +73,13 @@ spec:
               resource: limits.cpu
               divisor: "1"
         {{- end }}
+        {{- if eq .component "backup" }}
+        # Not in the ConfigMap, which is saved and may be restored into another namespace.
+        - name: BACKUP_NAMESPACE
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.namespace
+        {{- end }}
         {{- range $secretFiles }}
         {{- if .env }}
         - name: {{ .env }}
