@@ -120,7 +120,7 @@ func run(ctx context.Context, cfg RunConfig, p *platform.Process) (m manifest, e
 	if len(unread) > 0 {
 		return m, fmt.Errorf("backup %s is incomplete, older ones are kept; %w", m.Name, report(p, unread))
 	}
-	p.Log.Info("backup complete", "name", m.Name, "contents", m.Contents, "bytes", m.Archive.Bytes, "sha256", m.Archive.SHA256)
+	p.Log.Info("backup complete", "name", m.Name, "contents", m.Contents, "bytes", m.Archive.Bytes, "sha256", m.Archive.SHA256, "verify_key", verifyKeyOf(key))
 	removed, err := prune(ctx, dest, cfg.Keep)
 	if len(removed) > 0 {
 		p.Log.Info("old backups removed", "names", removed)

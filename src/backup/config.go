@@ -105,6 +105,14 @@ func (c RunConfig) signingKey() (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(seed), nil
 }
 
+// verifyKeyOf is the public key as BACKUP_VERIFY_KEY wants it, "" without a key.
+func verifyKeyOf(key ed25519.PrivateKey) string {
+	if key == nil {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(key.Public().(ed25519.PublicKey))
+}
+
 // VerifyConfig is the configuration of `backup verify`.
 type VerifyConfig struct {
 	StorageConfig

@@ -37,7 +37,7 @@ func (f Finding) what() string  { return strings.TrimPrefix(f.Field+": "+f.Probl
 // Rules returns every rule, in the order in which their findings are best read: a fault early in the list often causes
 // the ones after it.
 func Rules() []Rule {
-	return slices.Concat(sourceRules, secretRules, renderRules, objectRules, relationRules, referenceRules, networkRules, podRules, configRules, accessRules, alertRules, argoRules)
+	return slices.Concat(sourceRules, secretRules, renderRules, objectRules, relationRules, referenceRules, networkRules, podRules, quotaRules, configRules, accessRules, alertRules, argoRules)
 }
 
 // Judge applies the rules and returns their findings, overlay by overlay.
