@@ -47,7 +47,7 @@ var configRules = []Rule{{
 var programs = map[string][]command{
 	"api-gateway":     {takes[gateway.Config]("serve")},
 	"price-oracle":    {takes[oracle.Config]("serve"), takes[oracle.UpdateConfig]("update")},
-	"route-optimizer": {takes[optimizer.Config]("serve"), takes[optimizer.DiscoverConfig]("discover")},
+	"route-optimizer": {takes[optimizer.Config]("serve"), takes[optimizer.DiscoverConfig]("discover"), takes[optimizer.ReplayConfig]("replay")},
 	"backup":          {takes[backup.RunConfig]("run"), takes[backup.RestoreConfig]("restore"), takes[backup.VerifyConfig]("verify")},
 }
 

@@ -36,7 +36,7 @@ OTEL_TRACES_SAMPLER_ARG: {{ .sampleRatio | quote }}
 {{ include "jupiter.config.server" . }}
 {{ include "jupiter.config.redis" . }}
 UPSTREAM_MODE: {{ $values.upstreamMode | quote }}
-{{- if eq $values.upstreamMode "jupiter" }}
+{{- if ne $values.upstreamMode "optimizer" }}
 {{ include "jupiter.config.jupiter" . }}
 {{- with $values.upstreams }}
 UPSTREAMS: {{ include "jupiter.upstreams" . | quote }}
@@ -124,6 +124,16 @@ SLIPPAGE_TOLERANCE_PERCENT: {{ $values.optimization.slippageTolerance | quote }}
 PRIORITY_FEE_MULTIPLIER: {{ $values.optimization.priorityFeeMultiplier | quote }}
 CACHE_ENABLED: {{ $values.cache.enabled | quote }}
 CACHE_TTL: {{ printf "%ds" (int64 $values.cache.ttl) | quote }}
+{{ include "jupiter.config.redis" . }}
+{{- if include "jupiter.optimized" . }}
+{{ include "jupiter.config.jupiter" . }}
+JUPITER_VARIANTS: {{ include "jupiter.int" $values.optimization.variants | quote }}
+{{- end }}
+{{- if include "jupiter.optimizerAsksOracle" . }}
+PRICE_ORACLE_URL: {{ include "jupiter.url" (dict "root" . "component" "price-oracle") | quote }}
+PRICE_GUARD: {{ $values.priceGuard.mode }}
+PRICE_GUARD_BPS: {{ include "jupiter.int" $values.priceGuard.bps | quote }}
+{{- end }}
 {{- end -}}
 
 {{- define "jupiter.config.backup" -}}

@@ -78,9 +78,23 @@ Redis: fewer parts would add up to more than the limit once the autoscaler has a
 {{/* Whether the gateway needs the route optimizer: "true" or "". */}}
 {{- define "jupiter.gatewayAsksOptimizer" -}}
 {{- with .Values.apiGateway -}}
-{{- if or (eq .upstreamMode "optimizer") .fallback.optimizer -}}
+{{- if or (ne .upstreamMode "jupiter") .fallback.optimizer -}}
 true
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether the route optimizer betters Jupiter's quotes, so asks for them itself: "true" or "". */}}
+{{- define "jupiter.optimized" -}}
+{{- if and .Values.apiGateway.enabled (eq .Values.apiGateway.upstreamMode "optimized") -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/* Whether the route optimizer compares its quotes with the oracle's prices: "true" or "". */}}
+{{- define "jupiter.optimizerAsksOracle" -}}
+{{- if and .Values.priceOracle.enabled (ne .Values.routeOptimizer.priceGuard.mode "off") -}}
+true
 {{- end -}}
 {{- end -}}
 
@@ -225,7 +239,7 @@ true
 {{- define "jupiter.secretFiles" -}}
 {{- $gateway := eq .component "api-gateway" -}}
 {{- $oracle := eq .component "price-oracle" -}}
-{{- $jupiter := or (and $oracle (has "jupiter" .root.Values.priceOracle.sources)) (and $gateway (eq .root.Values.apiGateway.upstreamMode "jupiter")) -}}
+{{- $jupiter := or (and $oracle (has "jupiter" .root.Values.priceOracle.sources)) (and $gateway (ne .root.Values.apiGateway.upstreamMode "optimizer")) (and (eq .component "route-optimizer") (include "jupiter.optimized" .root)) -}}
 {{- $rpc := or (eq .component "route-optimizer") (and $oracle (include "jupiter.oracleReadsChain" .root)) -}}
 {{- with and $jupiter (include "jupiter.secretKey" (dict "root" .root "secret" "jupiterApiKey")) }}
 - {env: JUPITER_API_KEY_FILE, file: jupiter-api-key, secret: {{ include "jupiter.secretName" $.root }}, key: {{ . }}}
@@ -246,10 +260,10 @@ true
 - {env: SOLANA_RPC_AUTH_FILE, file: solana-rpc-auth, secret: {{ include "jupiter.secretName" $.root }}, key: {{ . }}}
 {{- end }}
 {{- $redis := include "jupiter.redis" .root | fromYaml }}
-{{- with and (ne .component "route-optimizer") $redis.secret }}
+{{- with $redis.secret }}
 - {env: REDIS_PASSWORD_FILE, file: redis-password, secret: {{ . }}, key: {{ $redis.key }}}
 {{- end }}
-{{- with and (ne .component "route-optimizer") $redis.ca }}
+{{- with $redis.ca }}
 - {env: REDIS_CA_FILE, file: redis-ca, secret: {{ . }}, key: ca.crt}
 {{- end }}
 {{- with and (eq .component "backup") .root.Values.backup.s3.existingSecret }}

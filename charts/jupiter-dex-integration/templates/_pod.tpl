@@ -11,7 +11,7 @@ with "ownAccount" its ServiceAccount. "env" adds variables, "apiToken" mounts a 
 metadata:
   labels:
     {{- include "jupiter.selectorLabels" (dict "root" $root "component" (.podComponent | default .component)) | nindent 4 }}
-    {{- if and $root.Values.redis.enabled (ne .component "route-optimizer") }}
+    {{- if $root.Values.redis.enabled }}
     {{ include "redis.fullname" (dict "Values" $root.Values.redis "Release" $root.Release "Chart" (dict "Name" "redis")) }}-client: "true"
     {{- end }}
   {{- if or (not .job) $values.podAnnotations }}
