@@ -22,6 +22,7 @@ import (
 // The CronJob's backup, its namespace lost, verified and restored into a new one by the chart's Job: what was in ConfigMaps and
 // Secrets is there again, and so are as many keys of Redis; the tier then starts from them.
 func TestBackupSurvivesItsNamespace(t *testing.T) {
+	t.Parallel() // mostly waits
 	c := connect(t)
 	store := c.namespace(t, "store")
 	c.run(t, store, "s3", nil, "s3", "backups")

@@ -35,6 +35,7 @@ var unprovoked = map[string]string{
 // A Prometheus scrapes what the ServiceMonitors say and judges by the PrometheusRule, read from the render as the operator would read
 // them. Each alert is then caused, and its cause taken away. Time is compressed: minutes and hours of the rules are seconds here.
 func TestAlertsFireByTheirCausesAndClear(t *testing.T) {
+	t.Parallel() // mostly waits
 	c := connect(t)
 	if c.Prometheus == "" {
 		t.Skip("set E2E_PROMETHEUS_IMAGE to an image of Prometheus that the cluster can pull")

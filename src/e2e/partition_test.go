@@ -19,6 +19,7 @@ import (
 // Parts of the tier lose each other: packets are dropped by policy, so that connections hang rather than fail. Callers of the gateway
 // get answers all the same where there is somebody left to give them, and all is as before soon after the network is.
 func TestPartitions(t *testing.T) {
+	t.Parallel() // mostly waits
 	c := connect(t)
 	namespace := c.replicated(t, "partition", "--set", "apiGateway.fallback.optimizer=true")
 	p := c.client(t, namespace)
@@ -57,6 +58,16 @@ func TestPartitions(t *testing.T) {
 				p.under(t, load.Load{Requests: reads, Rate: 40}, func() { p.wait(t, 3*time.Second) })
 				p.faults(t)
 			}
+			if partition.from == everything {
+				for _, component := range []string{"price-oracle", "route-optimizer"} {
+					for _, pod := range c.pods(t, namespace, component) {
+						c.kill(t, &pod)
+					}
+				}
+				p.wait(t, 2*time.Second) // until the Deployments know
+				c.settled(t, namespace)
+			}
+			asked := p.calls(t, "/swap/v1/quote")
 			well := func(ctx context.Context) error {
 				for range 4 { // both replicas
 					if err := p.trade(ctx, func(string, ...any) {}); err != nil {
@@ -73,7 +84,11 @@ func TestPartitions(t *testing.T) {
 			} else {
 				p.wait(t, settle)
 			}
-			report := p.under(t, load.Load{Requests: reads, Rate: 20}, func() { p.wait(t, 20*time.Second) })
+			report := p.under(t, load.Load{Requests: reads, Rate: 20}, func() { p.wait(t, 15*time.Second) })
+			asked = p.calls(t, "/swap/v1/quote") - asked
+			if partition.from != redisPods && partition.component == "api-gateway" && asked > 0 {
+				t.Errorf("Jupiter was asked %d quotes: it was not cut off", asked)
+			}
 			if partition.degraded {
 				if answer, err := p.ask(t.Context(), http.MethodGet, gatewayURL+"/ready", ""); err != nil || answer.Status != http.StatusOK || !strings.Contains(answer.Body, "degraded") {
 					t.Errorf("/ready says %v %v", answer, err)

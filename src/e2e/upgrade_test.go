@@ -59,6 +59,7 @@ func bump(t *testing.T, dir, file, pattern, text string) {
 
 // The key in the Secret changes under load: every replica takes the new one by itself, and none asks with the old one afterwards.
 func TestJupiterKeyRotation(t *testing.T) {
+	t.Parallel() // mostly waits
 	c := connect(t)
 	namespace := c.namespace(t, "rotation")
 	c.secret(t, namespace, "jupiter", map[string]string{"jupiter-api-key": "first-key"})

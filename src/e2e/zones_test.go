@@ -23,6 +23,7 @@ import (
 // The large overlays as they are, on simulated nodes (KWOK, label type=kwok) of three zones: their pods need room that a cluster for
 // tests lacks, and here run nothing. The scheduler, the controllers and the disruption budgets are real.
 func TestLargeOverlaysOverZones(t *testing.T) {
+	t.Parallel() // mostly waits
 	c := connect(t)
 	simulated := must(c.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{LabelSelector: "type=kwok"}))(t)
 	zones := map[string][]string{}

@@ -217,6 +217,9 @@ spec:
     - topologyKey: {{ $key }}
       maxSkew: 1
       whenUnsatisfiable: {{ $when }}
+      # A zone whose nodes are all cordoned, or tainted for others, is none to spread over: it would keep the pods of a zone
+      # that is drained pending, and their budget would stop the drain.
+      nodeTaintsPolicy: Honor
       labelSelector:
         matchLabels:
           {{- include "jupiter.selectorLabels" $ | nindent 10 }}
