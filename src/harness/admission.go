@@ -57,7 +57,7 @@ type apiServer struct {
 	definitions map[string]string // file of the definition of each "Kind.group"
 
 	mu      sync.Mutex
-	batches io.Writer
+	batches io.WriteCloser
 	answers *os.File
 }
 
@@ -144,22 +144,12 @@ func (s *apiServer) judge(objects []Object) error {
 	if len(batch.Objects) == 0 {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	// The program reads a whole batch before it answers, so neither waits for the other.
-	if err := json.NewEncoder(s.batches).Encode(batch); err != nil {
+	var verdicts []verdict
+	if err := s.exchange(batch, &verdicts); err != nil {
 		return fmt.Errorf("asking the API server's validation: %w", err)
 	}
-	var verdicts []verdict
-	err := s.answers.SetReadDeadline(time.Now().Add(answerTimeout))
-	if err == nil {
-		err = json.NewDecoder(s.answers).Decode(&verdicts)
-	}
-	if err == nil && len(verdicts) != len(batch.Objects) {
-		err = fmt.Errorf("%d answers to %d objects", len(verdicts), len(batch.Objects))
-	}
-	if err != nil {
-		return fmt.Errorf("reading the answer of the API server's validation: %w", err)
+	if len(verdicts) != len(batch.Objects) {
+		return fmt.Errorf("asking the API server's validation: %d answers to %d objects", len(verdicts), len(batch.Objects))
 	}
 	for i := range objects {
 		if objects[i].Object != nil {
@@ -168,6 +158,25 @@ func (s *apiServer) judge(objects []Object) error {
 		}
 	}
 	return nil
+}
+
+// exchange asks and reads the answer. After an error nothing can be asked any more: an answer could belong to another question.
+func (s *apiServer) exchange(batch, verdicts any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// The program reads a whole batch before it answers, so neither waits for the other.
+	err := json.NewEncoder(s.batches).Encode(batch)
+	if err == nil {
+		err = s.answers.SetReadDeadline(time.Now().Add(answerTimeout))
+	}
+	if err == nil {
+		err = json.NewDecoder(s.answers).Decode(verdicts)
+	}
+	if err != nil {
+		s.batches.Close()
+		s.answers.Close()
+	}
+	return err
 }
 
 func (o *Object) take(v verdict) {

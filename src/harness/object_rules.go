@@ -11,7 +11,7 @@ import (
 var objectRules = []Rule{{
 	Name:   "known-kind",
 	Reason: "an object of a kind that is not checked can hold any mistake",
-	Fix:    "correct apiVersion and kind, or add the operator that defines the kind to the harness's schema modules",
+	Fix:    "correct apiVersion and kind, or add the operator that defines the kind to crds/go.mod and the definitions of the harness",
 	Check: eachObject(func(o Object) []Finding {
 		if !o.Unknown {
 			return nil
