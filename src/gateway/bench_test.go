@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,39 +26,90 @@ import (
 // quoteBody is as long as a common quote.
 var quoteBody = []byte(`{"inputMint":"` + wsol + `","pad":"` + strings.Repeat("x", 1100) + `"}`)
 
-// hammer sends GET target over 16 connections per processor, one request at a time on each, with as little work as can be: the
-// client shares the processors with the server.
-func hammer(b *testing.B, base, target string) {
+// crowd is a number of clients of one server, each with a connection of its own and one request at a time on it, that do as
+// little as can be: they share the processors with the server.
+type crowd struct {
+	request []byte
+	conns   []net.Conn
+	in      []*bufio.Reader
+}
+
+func newCrowd(b *testing.B, base, target string) *crowd {
 	b.Helper()
 	u, err := url.Parse(base)
 	if err != nil {
 		b.Fatal(err)
 	}
-	request := []byte("GET " + target + " HTTP/1.1\r\nHost: " + u.Host + "\r\nAccept: */*\r\n\r\n")
-	cpu := cpuTime()
-	b.SetParallelism(16)
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
+	c := &crowd{request: []byte("GET " + target + " HTTP/1.1\r\nHost: " + u.Host + "\r\nAccept: */*\r\n\r\n")}
+	for range 16 * runtime.GOMAXPROCS(0) {
 		conn, err := net.Dial("tcp", u.Host)
 		if err != nil {
-			b.Error(err)
-			return
+			b.Fatal(err)
 		}
-		defer conn.Close()
-		in := bufio.NewReaderSize(conn, 8<<10)
-		for pb.Next() {
-			if _, err := conn.Write(request); err != nil {
-				b.Error(err)
-				return
+		b.Cleanup(func() { conn.Close() })
+		c.conns, c.in = append(c.conns, conn), append(c.in, bufio.NewReaderSize(conn, 8<<10))
+	}
+	return c
+}
+
+// ask sends so many requests over each connection.
+func (c *crowd) ask(b *testing.B, each int) {
+	var wg sync.WaitGroup
+	for i, conn := range c.conns {
+		wg.Go(func() {
+			for range each {
+				_, err := conn.Write(c.request)
+				if err == nil {
+					err = readAnswer(c.in[i])
+				}
+				if err != nil {
+					b.Error(err)
+					return
+				}
 			}
-			if err := readAnswer(in); err != nil {
-				b.Error(err)
-				return
-			}
+		})
+	}
+	wg.Wait()
+}
+
+// contender is a server to compare.
+type contender struct {
+	name         string
+	base, target string
+}
+
+// compare lets all servers work in turns, so that a busy machine troubles them alike, and reports the requests per second of
+// each in its median turn, and what share of the others' the last one reaches: by the clock, and by the processor time of this
+// process, clients included, in which other processes hardly show.
+func compare(b *testing.B, contenders ...contender) {
+	const each = 64
+	crowds := make([]*crowd, len(contenders))
+	wall, cpu := make([][]time.Duration, len(contenders)), make([][]time.Duration, len(contenders))
+	for i, c := range contenders {
+		crowds[i] = newCrowd(b, c.base, c.target)
+		crowds[i].ask(b, each)
+	}
+	for b.Loop() {
+		for i, c := range crowds {
+			start, used := time.Now(), cpuTime()
+			c.ask(b, each)
+			wall[i], cpu[i] = append(wall[i], time.Since(start)), append(cpu[i], cpuTime()-used)
 		}
-	})
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
-	b.ReportMetric(float64(cpuTime()-cpu)/float64(b.N), "cpu-ns/op")
+	}
+	median := func(all []time.Duration) float64 {
+		slices.Sort(all)
+		return float64(all[len(all)/2])
+	}
+	last := len(contenders) - 1
+	for i, c := range contenders {
+		requests := float64(each * len(crowds[i].conns))
+		b.ReportMetric(requests/(median(wall[i])/float64(time.Second)), c.name+"-req/s")
+		if i < last {
+			b.ReportMetric(100*median(wall[i])/median(wall[last]), "%-of-"+c.name)
+			b.ReportMetric(100*median(cpu[i])/median(cpu[last]), "cpu-%-of-"+c.name)
+		}
+	}
+	b.ReportMetric(0, "ns/op") // a turn of all is no figure
 }
 
 // cpuTime is what this process, client and servers together, has used of processors: what other processes do to a busy machine
@@ -111,42 +163,49 @@ func bareServer(b *testing.B) string {
 
 var unlimited = []string{"RATE_LIMIT_REQUESTS_PER_MINUTE=60000000", "RATE_LIMIT_BURST_SIZE=60000000"}
 
-// BenchmarkHit compares with a handler that writes the same body, and with one that writes the same header fields too.
+// BenchmarkHit compares a cache hit, all middleware on, with a handler that writes the same body, and with one that writes the
+// same header fields too. -benchtime=50x is 50 turns.
 func BenchmarkHit(b *testing.B) {
-	b.Run("bare", func(b *testing.B) { hammer(b, bareServer(b), goodQuote) })
-	b.Run("bare-with-fields", func(b *testing.B) {
-		gw := start(b, append(unlimited, "JUPITER_API_URL="+bareServer(b), "QUOTE_CACHE_TTL=1m", "QUOTE_CACHE_MAX_AGE=1m")...)
-		get(b, gw.api+goodQuote)
-		fields := get(b, gw.api+goodQuote).header
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			maps.Copy(w.Header(), fields)
-			w.Write(quoteBody)
-		}))
-		b.Cleanup(s.Close)
-		hammer(b, s.URL, goodQuote)
-	})
-	b.Run("gateway", func(b *testing.B) {
-		gw := start(b, append(unlimited, "JUPITER_API_URL="+bareServer(b), "QUOTE_CACHE_TTL=1m", "QUOTE_CACHE_MAX_AGE=1m")...)
-		hammer(b, gw.api, goodQuote)
-	})
+	gw := start(b, append(unlimited, "JUPITER_API_URL="+bareServer(b), "QUOTE_CACHE_TTL=1m", "QUOTE_CACHE_MAX_AGE=1m")...)
+	get(b, gw.api+goodQuote)
+	fields := get(b, gw.api+goodQuote).header
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		maps.Copy(w.Header(), fields)
+		w.Write(quoteBody)
+	}))
+	b.Cleanup(s.Close)
+	compare(b, contender{"bare", bareServer(b), goodQuote}, contender{"bare-with-fields", s.URL, goodQuote}, contender{"gateway", gw.api, goodQuote})
 }
 
+// BenchmarkMiss compares with the standard library's proxy, which allocates a buffer of 32 KiB for each answer unless it has a
+// pool.
 func BenchmarkMiss(b *testing.B) {
-	b.Run("reverseproxy", func(b *testing.B) {
-		target, err := url.Parse(bareServer(b))
-		if err != nil {
-			b.Fatal(err)
-		}
-		proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: jupiter.NewTransport()}
-		s := httptest.NewServer(proxy)
+	target, err := url.Parse(bareServer(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	proxy := func(pool httputil.BufferPool) string {
+		s := httptest.NewServer(&httputil.ReverseProxy{Transport: jupiter.NewTransport(), BufferPool: pool,
+			Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }})
 		b.Cleanup(s.Close)
-		hammer(b, s.URL, goodQuote)
-	})
-	b.Run("gateway", func(b *testing.B) { // labels are forwarded and never cached nor coalesced
-		gw := start(b, append(unlimited, "JUPITER_API_URL="+bareServer(b))...)
-		hammer(b, gw.api, "/program-id-to-label")
-	})
+		return s.URL
+	}
+	gw := start(b, append(unlimited, "JUPITER_API_URL="+target.String())...)
+	compare(b, contender{"proxy", proxy(nil), goodQuote}, contender{"pooled-proxy", proxy(new(buffers)), goodQuote},
+		contender{"gateway", gw.api, "/program-id-to-label"}) // which is forwarded and never cached nor coalesced
 }
+
+// buffers is a pool for the proxy.
+type buffers struct{ pool sync.Pool }
+
+func (p *buffers) Get() []byte {
+	if b, ok := p.pool.Get().(*[]byte); ok {
+		return *b
+	}
+	return make([]byte, 32<<10)
+}
+
+func (p *buffers) Put(b []byte) { p.pool.Put(&b) }
 
 // BenchmarkMissLatency sends 1,000 requests a second by plan, whatever becomes of those before (an open loop), and measures from
 // the planned time. Gateway and upstream are processes of their own. What the gateway adds is its percentiles less those of
