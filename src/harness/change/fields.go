@@ -16,8 +16,9 @@ import (
 	"jupiter-dex-integration/src/harness"
 )
 
-// Field is one place in which two versions of an object differ. A side that lacks it is empty. Values are as people write
-// them, shortened, and never those of Secrets, configuration keys or environment variables.
+// Field is one place in which two versions of an object differ. A side that lacks it is empty, both are when there is nothing
+// to tell. Values are as people write them, shortened, and never those of Secrets, configuration keys or environment
+// variables.
 type Field struct {
 	Path   string `json:"path"`
 	Before string `json:"before,omitempty"`
@@ -97,7 +98,16 @@ type difference struct {
 	before, after any
 }
 
-func (d difference) field() Field { return Field{d.path, shown(d.before), shown(d.after)} }
+// checksum is a value that tells nobody anything but that it is another.
+var checksum = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func (d difference) field() Field {
+	f := Field{d.path, shown(d.before), shown(d.after)}
+	if checksum.MatchString(f.Before) && checksum.MatchString(f.After) {
+		f.Before, f.After = "", ""
+	}
+	return f
+}
 
 // differences compares two versions of an object. The items of a list are matched by the key by which the API server
 // merges them, in custom resources by their name, else by being equal.
@@ -249,9 +259,6 @@ func sameTime(a, b any) bool {
 // longest is how much of a value a report shows.
 const longest = 160
 
-// checksum is a value that nobody reads to its end.
-var checksum = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
 // shown is a value in a report.
 func shown(value any) string {
 	var text string
@@ -270,9 +277,6 @@ func shown(value any) string {
 			return notShown
 		}
 		text = string(data)
-	}
-	if checksum.MatchString(text) {
-		return text[:12] + "…"
 	}
 	if runes := []rune(text); len(runes) > longest {
 		return string(runes[:longest]) + "…"
