@@ -117,14 +117,14 @@ func TestSoakHoldsMemoryAndSparesJupiter(t *testing.T) {
 	var popular, failed int
 	latencies := map[string][]time.Duration{} // by x-cache
 	var wg sync.WaitGroup
-	var settled float64
+	var resident []float64 // after each fifth of the time
 	callsBefore, start := g.upstreamCalls(t), time.Now()
 	var single int
 	for n := 0; time.Since(start) < duration; n++ {
 		due := start.Add(time.Duration(n) * time.Second / perSecond)
 		time.Sleep(time.Until(due))
-		if settled == 0 && time.Since(start) > duration/5 {
-			settled = g.residentMiB(t)
+		if time.Since(start) > duration*time.Duration(len(resident)+1)/5 {
+			resident = append(resident, g.residentMiB(t))
 		}
 		method, target, body, kind := http.MethodGet, "", "", rng.IntN(100)
 		switch {
@@ -162,14 +162,15 @@ func TestSoakHoldsMemoryAndSparesJupiter(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	end, calls := g.residentMiB(t), g.upstreamCalls(t)-callsBefore-float64(single)
-	t.Logf("%v: %.1f MiB resident after a fifth of the time, %.1f MiB at the end", duration, settled, end)
+	resident = append(resident, g.residentMiB(t))
+	calls := g.upstreamCalls(t) - callsBefore - float64(single)
+	t.Logf("%v: MiB resident after each fifth of the time: %.1f", duration, resident)
 	t.Logf("%d popular quote requests became %.0f calls: a factor of %.1f; %d requests failed", popular, calls, float64(popular)/calls, failed)
 	for how, all := range latencies {
 		slices.Sort(all)
 		t.Logf("%-9s %7d answers, p50 %v, p99 %v from the planned time", how, len(all), all[len(all)/2], all[len(all)*99/100])
 	}
-	if end > 1.25*settled+8 {
+	if settled, end := resident[0], resident[len(resident)-1]; end > 1.25*settled+8 {
 		t.Errorf("memory grew from %.1f to %.1f MiB", settled, end)
 	}
 	if failed > 0 {
