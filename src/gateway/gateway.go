@@ -60,6 +60,9 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 	service.Background = append(service.Background, shared.Run, g.quotes.run, g.originals.run, func(ctx context.Context) error {
 		return g.dexes.run(ctx, g.fetchDexes, p.Log)
 	})
+	if longest := cfg.Breaker.Timeout + cfg.Budget.QueueTimeout; cfg.DrainTimeout < longest {
+		p.Log.Warn("a request may take longer than the drain, which cuts it off then: raise DRAIN_TIMEOUT", "DRAIN_TIMEOUT", cfg.DrainTimeout.String(), "longest", longest.String())
+	}
 	budgets := map[string]*budget{}
 	for _, u := range g.upstreams {
 		if u.organisation == "" {
