@@ -2,9 +2,14 @@ package routing
 
 import (
 	"encoding/binary"
+	"flag"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -243,12 +248,12 @@ func BenchmarkQuality(b *testing.B) {
 		lim           Limits
 		hinted        bool // with the paths of an earlier plan
 	}{
-		{"250/free", 60, 250, 60, Limits{MaxRoutes: 200, MaxHops: 4, MaxAccounts: math.MaxInt}, false},
-		{"1000/free", 200, 1000, 60, Limits{MaxRoutes: 200, MaxHops: 4, MaxAccounts: math.MaxInt}, false},
+		{"250/free", 60, 250, 60, freeLimits, false},
+		{"1000/free", 200, 1000, 60, freeLimits, false},
 		{"1000/solana", 200, 1000, 60, Limits{MaxRoutes: 5, MaxHops: 4, MaxAccounts: 64}, false},
 		{"1000/hinted", 200, 1000, 60, Limits{MaxRoutes: 5, MaxHops: 4, MaxAccounts: 64}, true},
 		{"1000/single", 200, 1000, 60, Limits{MaxRoutes: 1, MaxHops: 4, MaxAccounts: 64}, false},
-		{"5000/free", 1000, 5000, 20, Limits{MaxRoutes: 200, MaxHops: 4, MaxAccounts: math.MaxInt}, false},
+		{"5000/free", 1000, 5000, 20, freeLimits, false},
 	} {
 		b.Run(tc.name, func(b *testing.B) {
 			pools, price := syntheticMarket(1, tc.tokens, tc.pools)
@@ -270,8 +275,7 @@ func BenchmarkQuality(b *testing.B) {
 				}
 			}
 			b.StopTimer()
-			b.ReportMetric(float64(quantile(times, .5).Microseconds()), "p50-µs")
-			b.ReportMetric(float64(quantile(times, .99).Microseconds()), "p99-µs")
+			reportTimes(b, times)
 			var loss [3][]float64
 			for i, q := range queries {
 				d := newSmoothDual(g, q.req)
@@ -293,44 +297,196 @@ func BenchmarkQuality(b *testing.B) {
 	}
 }
 
+// reportTimes reports quantiles, and how many plans a core makes in a second.
+func reportTimes(b *testing.B, times []time.Duration) {
+	var sum time.Duration
+	for _, t := range times {
+		sum += t
+	}
+	b.ReportMetric(float64(quantile(times, .5).Microseconds()), "p50-µs")
+	b.ReportMetric(float64(quantile(times, .95).Microseconds()), "p95-µs")
+	b.ReportMetric(float64(quantile(times, .99).Microseconds()), "p99-µs")
+	b.ReportMetric(float64(len(times))/sum.Seconds(), "plans/s")
+}
+
+var offlineRounds = flag.Int("offline.rounds", 20, "how often the search that BenchmarkConstrained compares with begins anew")
+
 // BenchmarkConstrained compares plans under Solana's limits with the best that a long search finds, which plans anew with a random
-// fifth of the pools missing, again and again: the part of queries that reach 99.9 % of that, and the mean loss.
+// part of the pools missing, again and again: the part of queries that reach 99.9 % of that, over all and by size, and the mean loss.
 func BenchmarkConstrained(b *testing.B) {
 	pools, price := syntheticMarket(1, 200, 1000)
 	g := newGraph(pools)
 	queries := syntheticQueries(1, pools, price, 60)
-	lim := Limits{MaxRoutes: 5, MaxHops: 4, MaxAccounts: 64}
 	plans := make([]Plan, len(queries))
 	for b.Loop() {
 		for i, q := range queries {
-			plans[i], _ = g.Plan(q.req, lim)
+			plans[i], _ = g.Plan(q.req, solanaLimits)
 		}
 	}
 	b.StopTimer()
 	best := make([]uint64, len(queries))
 	r := rand.New(rand.NewPCG(1, 4))
-	for range 20 {
+	for round := range *offlineRounds {
 		some := slices.Clone(pools)
 		for i := range some {
-			if r.IntN(5) == 0 {
+			if r.IntN(4+round%3*4) == 0 {
 				some[i] = nil
 			}
 		}
 		fewer := g.Update(some, testClock)
 		for i, q := range queries {
-			if p, err := fewer.Plan(q.req, lim); err == nil {
+			if p, err := fewer.Plan(q.req, solanaLimits); err == nil {
 				best[i] = max(best[i], p.Out)
 			}
 		}
 	}
-	good, loss := 0, 0.0
+	var good [3]float64
+	var loss [3]float64
 	for i, p := range plans {
 		best[i] = max(best[i], p.Out)
+		n := float64(len(queries) / len(sizes))
 		if float64(p.Out) >= .999*float64(best[i]) {
-			good++
+			good[queries[i].size] += 100 / n
 		}
-		loss += (1 - float64(p.Out)/float64(best[i])) * 1e4 / float64(len(plans))
+		loss[queries[i].size] += (1 - float64(p.Out)/float64(best[i])) * 1e4 / n
 	}
-	b.ReportMetric(float64(good)/float64(len(plans))*100, "%≥99.9")
-	b.ReportMetric(loss, "loss-bps")
+	b.ReportMetric((good[0]+good[1]+good[2])/3, "%≥99.9")
+	for i, name := range []string{"1e-5", "1e-3", "2e-2"} {
+		b.ReportMetric(good[i], "%≥99.9-"+name)
+		b.ReportMetric(loss[i], "loss-"+name+"-bps")
+	}
+}
+
+// BenchmarkPathCache compares plans with the paths of an earlier one to plans without, where prices have moved since by a normally distributed
+// part: the time of both, the mean loss of the former, and how many pools have moved as far as the cache counts.
+func BenchmarkPathCache(b *testing.B) {
+	for _, moved := range []float64{0, 3e-5, 1e-4, 1e-3} {
+		b.Run(fmt.Sprintf("moved=%.0e", moved), func(b *testing.B) {
+			pools, price := syntheticMarket(1, 200, 1000)
+			g := newGraph(pools)
+			queries := syntheticQueries(1, pools, price, 60)
+			hinted := slices.Clone(queries)
+			for i := range hinted {
+				p, _ := g.Plan(hinted[i].req, solanaLimits)
+				hinted[i].req.Hints = p.Paths
+			}
+			r := rand.New(rand.NewPCG(1, 5))
+			pools = slices.Clone(pools)
+			for i, p := range pools {
+				other := *p.(*testPool)
+				f := math.Exp(r.NormFloat64() * moved / 2)
+				other.reserves = [2]uint64{uint64(float64(other.reserves[0]) * f), uint64(float64(other.reserves[1]) / f)}
+				pools[i] = &other
+			}
+			g = g.Update(pools, testClock)
+			var with, without time.Duration
+			n, loss := 0.0, 0.0
+			for b.Loop() {
+				for i := range queries {
+					start := time.Now()
+					p, _ := g.Plan(queries[i].req, solanaLimits)
+					between := time.Now()
+					h, _ := g.Plan(hinted[i].req, solanaLimits)
+					with, without = with+time.Since(between), without+between.Sub(start)
+					n, loss = n+1, loss+(1-float64(h.Out)/float64(p.Out))*1e4
+				}
+			}
+			b.ReportMetric(float64(with.Microseconds())/n, "with-µs")
+			b.ReportMetric(float64(without.Microseconds())/n, "without-µs")
+			b.ReportMetric(loss/n, "loss-bps")
+			b.ReportMetric(float64(g.Moves())/float64(len(pools))*100, "%moved")
+		})
+	}
+}
+
+// BenchmarkPhases is the mean time of each part of a plan under Solana's limits: preparing, the best single route, splitting it freely, and
+// bringing that within the limits.
+func BenchmarkPhases(b *testing.B) {
+	for _, n := range []int{1000, 5000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			pools, price := syntheticMarket(1, n/5, n)
+			g := newGraph(pools)
+			queries := syntheticQueries(1, pools, price, 60)
+			s := new(search)
+			var spent [4]time.Duration
+			count := 0.0
+			for b.Loop() {
+				for _, q := range queries {
+					last := time.Now()
+					lap := func(phase int) {
+						now := time.Now()
+						spent[phase], last = spent[phase]+now.Sub(last), now
+					}
+					s.prepare(g, q.req, solanaLimits, g.index[q.req.Input], g.index[q.req.Output])
+					lap(0)
+					s.single()
+					lap(1)
+					if s.begin() {
+						s.improve()
+						lap(2)
+						s.refine()
+						lap(3)
+					}
+					s.release()
+					count++
+				}
+			}
+			for i, name := range []string{"prepare-µs", "single-µs", "split-µs", "refine-µs"} {
+				b.ReportMetric(float64(spent[i].Nanoseconds())/1e3/count, name)
+			}
+		})
+	}
+}
+
+// BenchmarkUpdate is the time from one pool's change to a graph that knows it.
+func BenchmarkUpdate(b *testing.B) {
+	for _, n := range []int{1000, 5000, 50_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			pools, _ := syntheticMarket(1, n/5, n)
+			g := newGraph(pools)
+			other := *pools[0].(*testPool)
+			other.reserves[0]++
+			changed := slices.Clone(pools)
+			changed[0] = &other
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				g = g.Update([][]amm.Pool{changed, pools}[i%2], testClock)
+			}
+		})
+	}
+}
+
+// BenchmarkMemory is what 50,000 pools of all kinds take, with their graph, and after plans on each core.
+func BenchmarkMemory(b *testing.B) {
+	heap := func() float64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc) / (1 << 20)
+	}
+	for b.Loop() {
+		before := heap()
+		pools, price := mixedMarket(b, 1, 10_000, 50_000)
+		g := newGraph(pools)
+		b.ReportMetric(heap()-before, "market-MiB")
+		var working sync.WaitGroup
+		searches := make([]*search, runtime.GOMAXPROCS(0))
+		for k := range searches {
+			working.Go(func() {
+				searches[k] = new(search)
+				for i := range 20 {
+					req := Request{Input: mint(i % 4), Output: mint(1000 + 37*i + k), Amount: uint64(1e6/price[i%4]) + 1}
+					end, ok := g.index[req.Output]
+					if ok {
+						_, _ = searches[k].solve(g, req, solanaLimits, g.index[req.Input], end)
+					}
+				}
+			})
+		}
+		working.Wait()
+		b.ReportMetric(heap()-before, "in-use-MiB")
+		runtime.KeepAlive(searches)
+		runtime.KeepAlive(g)
+	}
 }
