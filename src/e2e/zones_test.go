@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +90,7 @@ func TestLargeOverlaysOverZones(t *testing.T) {
 // applyOverlay puts an overlay into a namespace, on the simulated nodes. Kinds that the cluster does not know are left out.
 func (c *cluster) applyOverlay(t *testing.T, network, namespace string, tolerations []any) {
 	t.Helper()
-	manifest := output(t, root, "kustomize", "build", "--enable-helm", "--helm-command", must(filepath.Abs(filepath.Join(root, "build/bin/helm4")))(t), "environments/"+network)
+	manifest := output(t, root, "kustomize", "build", "--enable-helm", "--helm-command", must(absolute("build/bin/helm4"))(t), "environments/"+network)
 	manifest = []byte(strings.ReplaceAll(string(manifest), "jupiter-dex-"+network, namespace))
 	left := map[string]int{}
 	for _, object := range decode(t, manifest) {
@@ -103,12 +102,25 @@ func (c *cluster) applyOverlay(t *testing.T, network, namespace string, tolerati
 		if object.GetKind() == "Namespace" {
 			continue
 		}
-		for _, path := range [][]string{{"spec", "template", "spec"}} {
-			if pod, found, _ := unstructured.NestedMap(object.Object, path...); found && (object.GetKind() == "Deployment" || object.GetKind() == "StatefulSet") {
-				pod["tolerations"] = tolerations
-				pod["nodeSelector"] = map[string]any{"type": "kwok"}
-				check(t, unstructured.SetNestedMap(object.Object, pod, path...))
+		if kind := object.GetKind(); kind == "Deployment" || kind == "StatefulSet" {
+			pod, _, err := unstructured.NestedMap(object.Object, "spec", "template", "spec")
+			check(t, err)
+			pod["tolerations"] = tolerations
+			pod["nodeSelector"] = map[string]any{"type": "kwok"}
+			// Nobody provides volumes on nodes that are none.
+			claims, _, err := unstructured.NestedSlice(object.Object, "spec", "volumeClaimTemplates")
+			check(t, err)
+			volumes, _ := pod["volumes"].([]any)
+			for _, claim := range claims {
+				name, _, err := unstructured.NestedString(claim.(map[string]any), "metadata", "name")
+				check(t, err)
+				volumes = append(volumes, map[string]any{"name": name, "emptyDir": map[string]any{}})
 			}
+			if len(claims) > 0 {
+				pod["volumes"] = volumes
+				unstructured.RemoveNestedField(object.Object, "spec", "volumeClaimTemplates")
+			}
+			check(t, unstructured.SetNestedMap(object.Object, pod, "spec", "template", "spec"))
 		}
 		c.apply(t, namespace, object)
 	}
