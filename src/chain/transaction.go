@@ -3,8 +3,10 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/gagliardetto/solana-go"
 	computebudget "github.com/gagliardetto/solana-go/programs/compute-budget"
@@ -269,4 +271,69 @@ func (e Envelope) Build(instructions []solana.Instruction) (*solana.Transaction,
 		return nil, &TooLargeError{len(data), accounts}
 	}
 	return tx, nil
+}
+
+// Size is how many bytes and accounts Build's transaction of the instructions has, without making it.
+func (e Envelope) Size(instructions []solana.Instruction) (bytes, accounts int, err error) {
+	type use struct{ signs, writes, runs bool }
+	uses := make(map[solana.PublicKey]use, MaxLockedAccounts)
+	uses[e.Payer] = use{signs: true, writes: true}
+	compact := func(n int) int { // the bytes of a length
+		switch {
+		case n < 1<<7:
+			return 1
+		case n < 1<<14:
+			return 2
+		}
+		return 3
+	}
+	bytes = compact(len(instructions))
+	for _, i := range instructions {
+		program := uses[i.ProgramID()]
+		program.runs = true
+		uses[i.ProgramID()] = program
+		for _, a := range i.Accounts() {
+			u := uses[a.PublicKey]
+			u.signs, u.writes = u.signs || a.IsSigner, u.writes || a.IsWritable
+			uses[a.PublicKey] = u
+		}
+		data, err := i.Data()
+		if err != nil {
+			return 0, 0, fmt.Errorf("encoding an instruction: %w", err)
+		}
+		bytes += 1 + compact(len(i.Accounts())) + len(i.Accounts()) + compact(len(data)) + len(data)
+	}
+	const header, blockhash, key, signature = 3, 32, 32, 64
+	signers, static := 0, len(uses)
+	if !e.Legacy {
+		bytes++ // the version
+		tables := 0
+		for _, address := range slices.SortedFunc(maps.Keys(e.Tables), func(a, b solana.PublicKey) int { return slices.Compare(a[:], b[:]) }) {
+			written, read := 0, 0
+			for _, k := range e.Tables[address] {
+				u, ok := uses[k]
+				if !ok || u.signs || u.runs {
+					continue
+				}
+				if delete(uses, k); u.writes { // the first table that has it gives it
+					written++
+				} else {
+					read++
+				}
+			}
+			if n := written + read; n > 0 {
+				tables++
+				bytes += key + compact(written) + compact(read) + n
+				accounts += n
+			}
+		}
+		bytes += compact(tables)
+		static = len(uses)
+	}
+	for _, u := range uses {
+		if u.signs {
+			signers++
+		}
+	}
+	return bytes + header + blockhash + compact(static) + static*key + compact(signers) + signers*signature, accounts + static, nil
 }

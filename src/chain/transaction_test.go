@@ -3,6 +3,7 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/gagliardetto/solana-go"
@@ -170,5 +171,53 @@ func TestLookupTablesAreReadFromTheCluster(t *testing.T) {
 	}
 	if _, err := e.LookupTables(t.Context(), []solana.PublicKey{key('t', 2)}); err == nil {
 		t.Error("a table that does not exist is no error")
+	}
+}
+
+func TestSizeIsThatOfTheTransactionThatIsBuilt(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	key := func() solana.PublicKey { return solana.PublicKey{1, byte(r.IntN(40))} }
+	sizes := map[bool]int{}
+	for range 500 {
+		e := Envelope{Payer: key(), Legacy: r.IntN(3) == 0, Tables: map[solana.PublicKey]solana.PublicKeySlice{}}
+		for n := range r.IntN(3) { // no key is in two of them
+			var table solana.PublicKeySlice
+			for k := range 20 {
+				if r.IntN(2) == 0 {
+					table = append(table, solana.PublicKey{1, byte(k + 20*n)})
+				}
+			}
+			e.Tables[solana.PublicKey{2, byte(n)}] = table
+		}
+		var instructions []solana.Instruction
+		for range 1 + r.IntN(8) {
+			var accounts solana.AccountMetaSlice
+			for range r.IntN(12) {
+				accounts = append(accounts, &solana.AccountMeta{PublicKey: key(), IsSigner: r.IntN(20) == 0, IsWritable: r.IntN(3) == 0})
+			}
+			instructions = append(instructions, solana.NewInstruction(key(), accounts, make([]byte, r.IntN(200))))
+		}
+		bytes, accounts, err := e.Size(instructions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx, err := e.Build(instructions)
+		large, tooLarge := errors.AsType[*TooLargeError](err)
+		sizes[tooLarge]++
+		switch {
+		case tooLarge:
+			if bytes != large.Bytes || accounts != large.Accounts {
+				t.Errorf("%d bytes and %d accounts, Build says %d and %d", bytes, accounts, large.Bytes, large.Accounts)
+			}
+		case err != nil:
+			t.Fatal(err)
+		default:
+			if data, err := tx.MarshalBinary(); err != nil || len(data) != bytes {
+				t.Errorf("%d bytes, it has %d, %v", bytes, len(data), err)
+			}
+		}
+	}
+	if sizes[true] < 50 || sizes[false] < 50 {
+		t.Errorf("the transactions are all of one kind: %v", sizes)
 	}
 }

@@ -120,7 +120,7 @@ func (s *service) plan(st *state, req jupiter.QuoteRequest, haste bool) (routing
 		rr.Intermediates = st.graph.Hubs(restrictedIntermediates)
 	}
 	lim := routing.Limits{MaxRoutes: s.maxRoutes, MaxHops: hopsOf(req), MaxAccounts: int(min(req.MaxAccounts, maxAccounts)),
-		Fits: func(p *routing.Plan) bool { return s.fits(req, p) }}
+		Fits: func(p *routing.Plan) bool { return s.fits(st, req, p) }}
 	if haste {
 		lim.Deadline = time.Now().Add(searchTime)
 	}

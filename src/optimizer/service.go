@@ -125,6 +125,8 @@ type state struct {
 	graph     *routing.Graph
 	byAddress map[solana.PublicKey]int // place in Pools
 	solWorth  sync.Map                 // what sampleLamports are worth, uint64 by mint
+	// instructions are strangers' swaps, see strangersPool.
+	instructions sync.Map
 }
 
 func (s *service) handler() http.Handler {

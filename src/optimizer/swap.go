@@ -7,11 +7,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gagliardetto/solana-go"
 	"golang.org/x/sync/errgroup"
 
+	"jupiter-dex-integration/src/amm"
 	"jupiter-dex-integration/src/chain"
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/routing"
@@ -351,12 +353,12 @@ func writable(instructions []solana.Instruction) (keys []solana.PublicKey) {
 
 // fits reports whether a plan's transaction would be small enough for any user: with all token accounts to create, SOL to wrap and
 // a fee to pay, but paid for by the user himself.
-func (s *service) fits(req jupiter.QuoteRequest, p *routing.Plan) bool {
+func (s *service) fits(st *state, req jupiter.QuoteRequest, p *routing.Plan) bool {
 	swap := chain.Swap{User: stranger(solana.PublicKey{}, 1), InputMint: req.InputMint, OutputMint: req.OutputMint, Input: p.In, WrapSOL: true}
 	swap.Payer = swap.User
 	accounts := map[solana.PublicKey]solana.PublicKey{}
 	for _, l := range p.Legs {
-		swap.Hops = append(swap.Hops, chain.Hop{Pool: l.Pool, Quote: l.Quote, Threshold: 1})
+		swap.Hops = append(swap.Hops, chain.Hop{Pool: strangersPool{l.Pool, &st.instructions}, Quote: l.Quote, Threshold: 1})
 		accounts[l.Input], accounts[l.Output] = stranger(l.Input, 2), stranger(l.Output, 2)
 		if l.Quote.ExactOut {
 			swap.Hops[len(swap.Hops)-1].Threshold = l.Quote.In
@@ -373,8 +375,33 @@ func (s *service) fits(req jupiter.QuoteRequest, p *routing.Plan) bool {
 	if t := s.tables.Load(); t != nil {
 		e.Tables = *t
 	}
-	_, err = e.Build(append(chain.Budget{UnitLimit: 1, MicroLamports: 1}.Instructions(), in.All()...))
-	return err == nil
+	bytes, locked, err := e.Size(append(chain.Budget{UnitLimit: 1, MicroLamports: 1}.Instructions(), in.All()...))
+	return err == nil && bytes <= chain.MaxTransactionBytes && locked <= chain.MaxLockedAccounts
+}
+
+// strangersPool is a pool whose swap instruction is made once for each of its forms: how many accounts and bytes a stranger's has does not depend
+// on amounts, and deriving its addresses takes longer than the search.
+type strangersPool struct {
+	amm.Pool
+	made *sync.Map // solana.Instruction by strangersSwap
+}
+
+type strangersSwap struct {
+	pool           solana.PublicKey
+	aToB, exactOut bool
+	arrays         uint8
+}
+
+func (p strangersPool) SwapInstruction(q amm.Quote, swap amm.Swap) (solana.Instruction, error) {
+	form := strangersSwap{p.Info().Address, q.AToB, q.ExactOut, q.Arrays}
+	if made, ok := p.made.Load(form); ok {
+		return made.(solana.Instruction), nil
+	}
+	made, err := p.Pool.SwapInstruction(q, swap)
+	if err == nil {
+		p.made.Store(form, made)
+	}
+	return made, err
 }
 
 // stranger is a key that no account has, different for each key and n.
