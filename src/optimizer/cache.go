@@ -61,9 +61,10 @@ type cacheKey struct {
 }
 
 type cacheEntry struct {
-	paths   []routing.Path
-	moves   uint64 // of the graph on which they were searched
-	expires time.Time
+	paths []routing.Path
+	// generation and moves are of the graph on which they were searched.
+	generation, moves uint64
+	expires           time.Time
 }
 
 func newPathCache(ttl time.Duration) *pathCache {
@@ -89,7 +90,7 @@ func (c *pathCache) get(key cacheKey, st *state, req *routing.Request) ([]routin
 	c.mu.Lock()
 	e, ok := c.entries[key]
 	c.mu.Unlock()
-	if ok && !c.now().After(e.expires) && st.graph.Moves()-e.moves <= uint64(st.graph.Pools()/movedPart) {
+	if ok && e.generation == st.Generation && !c.now().After(e.expires) && st.graph.Moves()-e.moves <= uint64(st.graph.Pools()/movedPart) {
 		return e.paths, true
 	}
 	if !ok {
@@ -101,7 +102,7 @@ func (c *pathCache) get(key cacheKey, st *state, req *routing.Request) ([]routin
 
 // put remembers the paths of a full search, here and for the other replicas.
 func (c *pathCache) put(key cacheKey, st *state, paths []routing.Path) {
-	c.keep(key, cacheEntry{paths, st.graph.Moves(), c.now().Add(c.ttl)})
+	c.keep(key, cacheEntry{paths, st.Generation, st.graph.Moves(), c.now().Add(c.ttl)})
 	c.later(func(ctx context.Context) error { return c.save(ctx, key, st, paths) })
 }
 
@@ -206,7 +207,7 @@ func (c *pathCache) load(ctx context.Context, key cacheKey, st *state, req *rout
 	_, known := c.entries[key]
 	c.mu.Unlock()
 	if !known {
-		c.keep(key, cacheEntry{paths, st.graph.Moves(), c.now().Add(c.ttl)})
+		c.keep(key, cacheEntry{paths, st.Generation, st.graph.Moves(), c.now().Add(c.ttl)})
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package optimizer
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -174,27 +175,36 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-func TestACacheHitIsQuotedOnThePresentSlot(t *testing.T) {
+func TestACacheHitIsQuotedOnThePresentState(t *testing.T) {
 	c := newCluster(t)
-	base, without := c.optimizer(t), c.optimizer(t, "CACHE_ENABLED=false")
+	base := c.optimizer(t)
 	waitReady(t, base)
-	waitReady(t, without)
-	ask := func(base string) jupiter.Quote {
-		_, body := get(t, base+"/quote?inputMint="+wsol+"&outputMint="+usdc+"&amount=700000000000")
-		return decode[jupiter.Quote](t, body)
+	const query = "?inputMint=" + wsol + "&outputMint=" + usdc + "&amount=700000000000"
+	detailed := func() (q detailedQuote) { // which uses no cache
+		eventually(t, "a quote", func() bool { // not all pools are there at first
+			code, body := get(t, base+"/v1/quote"+query)
+			if code == http.StatusOK {
+				q = decode[detailedQuote](t, body)
+			}
+			return code == http.StatusOK
+		})
+		return q
 	}
+	seen := map[string]bool{}
 	for range 5 {
 		if err := c.Step(3); err != nil {
 			t.Fatal(err)
 		}
-		slot := ask(base).ContextSlot
-		eventually(t, "both at the new slot", func() bool {
-			a, b := ask(base), ask(without)
-			if a.ContextSlot != b.ContextSlot || a.ContextSlot <= slot-3 {
+		eventually(t, "another state that stays for two quotes", func() bool {
+			before := detailed()
+			_, body := get(t, base+"/quote"+query)
+			cached := decode[jupiter.Quote](t, body)
+			if detailed().StateHash != before.StateHash || seen[before.StateHash] {
 				return false
 			}
-			if float64(a.OutAmount) < .9999*float64(b.OutAmount) {
-				t.Errorf("%d with the cache, %d without", a.OutAmount, b.OutAmount)
+			seen[before.StateHash] = true
+			if cached.ContextSlot != before.Quote.ContextSlot || float64(cached.OutAmount) < .9999*float64(before.Quote.OutAmount) {
+				t.Errorf("%d with the cache, %d without", cached.OutAmount, before.Quote.OutAmount)
 			}
 			return true
 		})

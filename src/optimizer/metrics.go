@@ -13,6 +13,7 @@ import (
 type metrics struct {
 	seconds *prometheus.HistogramVec
 	legs    prometheus.Histogram
+	routes  prometheus.Histogram
 	gap     prometheus.Histogram
 	cache   *prometheus.CounterVec
 	better  prometheus.Histogram
@@ -32,13 +33,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		cache: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "optimizer_path_cache_total",
 			Help: "Requests whose paths were looked up in the cache, by result: hit or miss."}, []string{"result"}),
 	}
+	m.routes = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "optimizer_quote_routes",
+		Help: "Routes that a quote was split over.", Buckets: []float64{1, 2, 3, 4, 5, 10, 20}})
 	m.better = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "optimizer_improvement_bps",
 		Help: "How much better than Jupiter's answer the best candidate was.", Buckets: []float64{0, .1, .5, 1, 2, 5, 10, 20, 50, 100, 500}})
 	m.tried = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "optimizer_candidates_total",
 		Help: "Candidates for optimised quotes, by kind (jupiter, variant, own) and outcome (won, lost, none)."}, []string{"kind", "outcome"})
 	m.guard = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "optimizer_price_guard_total",
 		Help: "Quotes by what the price guard found: ok, deviates or unknown."}, []string{"status"})
-	reg.MustRegister(m.seconds, m.legs, m.gap, m.cache, m.better, m.tried, m.guard)
+	reg.MustRegister(m.seconds, m.legs, m.gap, m.cache, m.better, m.tried, m.guard, m.routes)
 	return m
 }
 
@@ -54,6 +57,7 @@ func (m *metrics) observe(elapsed time.Duration, q *quoted, err error) {
 		}
 	} else {
 		m.legs.Observe(float64(len(q.plan.Legs)))
+		m.routes.Observe(float64(q.plan.Routes))
 	}
 	m.seconds.WithLabelValues(outcome).Observe(elapsed.Seconds())
 }
