@@ -254,6 +254,7 @@ func BenchmarkQuality(b *testing.B) {
 		{"1000/hinted", 200, 1000, 60, Limits{MaxRoutes: 5, MaxHops: 4, MaxAccounts: 64}, true},
 		{"1000/single", 200, 1000, 60, Limits{MaxRoutes: 1, MaxHops: 4, MaxAccounts: 64}, false},
 		{"5000/free", 1000, 5000, 20, freeLimits, false},
+		{"5000/solana", 1000, 5000, 20, solanaLimits, false},
 	} {
 		b.Run(tc.name, func(b *testing.B) {
 			pools, price := syntheticMarket(1, tc.tokens, tc.pools)
