@@ -35,7 +35,7 @@ func TestEveryAllowedConnectionConnectsAndNoOther(t *testing.T) {
 		targets = append(targets, place{component, ip + ":8080", "8080/TCP"}, place{component, ip + ":9090", "9090/TCP"})
 	}
 	redis := must(c.CoreV1().Pods(namespace).Get(t.Context(), release+"-redis-master-0", metav1.GetOptions{}))(t)
-	redisName := redis.Labels["app.kubernetes.io/component"] // as the table calls it
+	redisName := redis.Labels["app.kubernetes.io/name"] + "-" + redis.Labels["app.kubernetes.io/component"] // as the table calls it
 	dns := must(c.CoreV1().Pods("kube-system").List(t.Context(), metav1.ListOptions{LabelSelector: "k8s-app=kube-dns"}))(t)
 	stranger := must(c.CoreV1().Pods(elsewhere).Get(t.Context(), "stranger", metav1.GetOptions{}))(t)
 	api := must(c.CoreV1().Services("default").Get(t.Context(), "kubernetes", metav1.GetOptions{}))(t)
