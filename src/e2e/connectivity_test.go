@@ -20,6 +20,7 @@ import (
 // The table of who may talk to whom is computed from the rendered policies. Here every arrow of it is drawn on the wire, from the
 // real pods, and every one that is missing in it is tried as well.
 func TestEveryAllowedConnectionConnectsAndNoOther(t *testing.T) {
+	t.Parallel() // mostly waits
 	c := connect(t)
 	table := reachTable(t, root+"/environments/devnet/golden/reach.md")
 

@@ -37,6 +37,7 @@ var (
 // path is src/e2e/simulated, environments/devnet with a simulator beside it: a cluster for tests reaches neither Jupiter nor Solana.
 // Times are from the push, of which Argo CD is told at once, as by a webhook.
 func TestFromCommitToRunningPods(t *testing.T) {
+	t.Parallel() // mostly waits
 	c := connect(t)
 	if c.GitURL == "" || c.GitPushURL == "" {
 		t.Skip("set E2E_GIT_URL and E2E_GIT_PUSH_URL to a repository that Argo CD can read")
