@@ -88,8 +88,8 @@ func TestRunAnswersWhatItSaysToTryThenDrainsAndExitsZero(t *testing.T) {
 		}
 	}
 	tries := regexp.MustCompile(`(?m)^  curl .*?(http://[^' ]+)`).FindAllStringSubmatch(printed.String(), -1)
-	if len(tries) != 3 {
-		t.Fatalf("want three commands to try in:\n%s", &printed)
+	if len(tries) != 5 {
+		t.Fatalf("want five commands to try in:\n%s", &printed)
 	}
 	for _, try := range tries {
 		status, body, err := get(t.Context(), try[1])

@@ -32,10 +32,12 @@ func run(ctx context.Context, cfg config, _ *platform.Process) error {
   Solana RPC       %s
   Redis            %s
 
-Try a quote, a price and the metrics:
+Try a quote, a price, how sure it is, how good a large quote is, and the metrics:
 
   curl '%s/swap/v1/quote?inputMint=%s&outputMint=%s&amount=1000000000'
   curl '%s/price/v3?ids=%s'
+  curl '%s/v1/prices/%s'
+  curl '%s/v1/quote?inputMint=%s&outputMint=%s&amount=1000000000000'
   curl -s %s/metrics | grep ^jupiter_
 
 Ctrl-C stops it.
@@ -48,6 +50,8 @@ Ctrl-C stops it.
 			real(s.cfg.RedisURL, "redis://"+s.address("EMBEDDED_REDIS_PORT")+"  (embedded)"),
 			s.url("GATEWAY_PORT"), solMint, usdcMint,
 			s.url("GATEWAY_PORT"), solMint,
+			s.url("ORACLE_PORT"), solMint,
+			s.url("OPTIMIZER_PORT"), solMint, usdcMint,
 			s.url("GATEWAY_METRICS_PORT"))
 		<-ctx.Done()
 		fmt.Fprintln(os.Stderr, "\nDraining.")

@@ -157,6 +157,12 @@ func (s *stack) environ() []string {
 	}
 	if s.cfg.PriceTokens == "" {
 		set("PRICE_TOKENS", strings.Join(s.market.Mints(), ","))
+		// Two sources, so that prices have a confidence, and updates that see the market move.
+		for name, value := range map[string]string{"PRICE_SOURCES": "jupiter,optimizer", "UPDATE_INTERVAL": "10s"} {
+			if os.Getenv(name) == "" {
+				set(name, value)
+			}
+		}
 	}
 	return env
 }
