@@ -144,6 +144,9 @@ func (e *DecodeError) Error() string {
 	return fmt.Sprintf("account %s: %s: %s", e.Account, e.Field, e.Reason)
 }
 
+// FrozenAccount is the Feature of an UnsupportedError about a vault that its mint's freeze authority has frozen.
+const FrozenAccount = "frozen token account"
+
 // UnsupportedError names a feature of a well-formed account that makes a pool's swaps fail, or not predictable by this project.
 type UnsupportedError struct {
 	Account solana.PublicKey

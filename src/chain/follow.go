@@ -83,6 +83,7 @@ type Market struct {
 type pool struct {
 	index   int
 	address solana.PublicKey
+	mints   [2]solana.PublicKey // zero before the account was seen
 	keys    []solana.PublicKey
 	state   amm.Pool // nil unless quotable
 	source  *source  // of state
@@ -304,7 +305,7 @@ func (m *Market) newest() uint64 { return max(m.sealed(), m.clock.Slot) }
 func (m *Market) publishStatus() {
 	status := make([]PoolStatus, len(m.pools))
 	for i, p := range m.pools {
-		status[i] = PoolStatus{Address: p.address, Pool: p.state, Slot: m.slotOf(p), Reason: p.reason, Err: p.err}
+		status[i] = PoolStatus{Address: p.address, Mints: p.mints, Pool: p.state, Slot: m.slotOf(p), Reason: p.reason, Err: p.err}
 		if p.state != nil && status[i].Slot+staleSlots < m.newest() {
 			status[i].Pool, status[i].Reason = nil, ReasonStale
 		}

@@ -233,6 +233,15 @@ func TestUnusablePoolsAreSetAsideWithTheReason(t *testing.T) {
 	if s := m.Snapshot(); s.Pools[0] == nil || s.Pools[5] != nil {
 		t.Errorf("pools %v", s.Pools)
 	}
+	status := m.Status()
+	if got, want := status[5].Mints, [2]solana.PublicKey{key('a', 5), key('b', 5)}; got != want {
+		t.Errorf("a pool set aside is said to trade %v, its account says %v", got, want)
+	}
+	for _, i := range []int{1, 2, 3} {
+		if !status[i].Mints[0].IsZero() {
+			t.Errorf("pool %d, of which nothing is known, is said to trade %v", i, status[i].Mints)
+		}
+	}
 }
 
 func TestAFailingNodeIsLeftForAnother(t *testing.T) {

@@ -39,6 +39,8 @@ const (
 // PoolStatus is what became of one configured pool.
 type PoolStatus struct {
 	Address solana.PublicKey
+	// Mints are those that the pool's account names, whether it can be quoted or not; zero before it has been seen.
+	Mints [2]solana.PublicKey
 	// Pool is nil if it cannot be quoted; then Reason is one of the constants and Err says more.
 	Pool   amm.Pool
 	Slot   uint64

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,6 +24,7 @@ func (m *Market) refresh(p *pool, slot uint64) {
 		m.setAside(p, ReasonUnknownProgram, fmt.Errorf("its owner %s is no AMM program known for this cluster", account.Owner))
 		return
 	}
+	p.mints = mintsOf(program.Layout(), account.Data)
 	keys, err := program.Watch(p.address, m.accounts)
 	if err != nil {
 		m.setAside(p, reasonOf(err), err)
@@ -56,6 +58,17 @@ func (m *Market) refresh(p *pool, slot uint64) {
 		m.infos[p.index] = state.Info()
 		m.generation++
 	}
+}
+
+// mintsOf finds the mints of a pool that may not decode; zero where data is no pool of that layout.
+func mintsOf(l amm.Layout, data []byte) (mints [2]solana.PublicKey) {
+	if l.Size > 0 && uint64(len(data)) != l.Size || !bytes.HasPrefix(data, l.Discriminator) || uint64(len(data)) < max(l.Mints[0], l.Mints[1])+solana.PublicKeyLength {
+		return mints
+	}
+	for i, at := range l.Mints {
+		copy(mints[i][:], data[at:])
+	}
+	return mints
 }
 
 func reasonOf(err error) string {

@@ -122,8 +122,10 @@ func (s *service) servePools(w http.ResponseWriter, _ *http.Request) {
 	for _, p := range s.market.Status() {
 		status := poolStatus{Address: p.Address.String(), Usable: p.Pool != nil, Slot: p.Slot, Reason: p.Reason}
 		if p.Pool != nil {
-			info := p.Pool.Info()
-			status.Label, status.Mints = info.Label, info.Mints[:]
+			status.Label = p.Pool.Info().Label
+		}
+		if !p.Mints[0].IsZero() {
+			status.Mints = p.Mints[:]
 		}
 		if p.Err != nil {
 			status.Detail = p.Err.Error()

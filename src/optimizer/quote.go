@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/gagliardetto/solana-go"
+
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/platform"
 	"jupiter-dex-integration/src/routing"
@@ -136,9 +138,17 @@ func (s *service) plan(st *state, req jupiter.QuoteRequest, haste bool) (routing
 		s.paths.put(key, st, plan.Paths)
 	}
 	if unknown, ok := errors.AsType[*routing.UnknownMintError](err); ok {
+		if err := s.setAside(unknown.Mint); err != nil {
+			return rr, plan, err
+		}
 		return rr, plan, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeTokenNotTradable, "The token %s is not tradable: no pool known here trades it", unknown.Mint)
 	}
 	if errors.Is(err, routing.ErrNoRoute) {
+		for _, mint := range []solana.PublicKey{req.InputMint, req.OutputMint} {
+			if err := s.setAside(mint); err != nil {
+				return rr, plan, err
+			}
+		}
 		return rr, plan, noRoute(st, rr, lim)
 	}
 	return rr, plan, err

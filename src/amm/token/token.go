@@ -97,7 +97,7 @@ func DecodeAccount(accounts amm.Accounts, key solana.PublicKey) (Account, error)
 		return Account{}, err
 	}
 	if state == 2 {
-		return Account{}, &amm.UnsupportedError{Account: key, Feature: "frozen token account", Reason: "its tokens cannot move"}
+		return Account{}, &amm.UnsupportedError{Account: key, Feature: amm.FrozenAccount, Reason: "its tokens cannot move"}
 	}
 	return a, nil
 }
