@@ -3,6 +3,7 @@ package jupiter
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -98,8 +99,15 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	return c.http.RoundTrip(req)
 }
 
+// PriceStateHeader says how much the least reliable price of an answer in Jupiter's shape can be relied on: fresh, degraded
+// or stale. It is the price-oracle's; the shape itself has no place for it.
+const PriceStateHeader = "X-Price-State"
+
+// ErrStalePrices means that the server itself calls one or more of the prices too old to rely on.
+var ErrStalePrices = errors.New("there are stale prices among them")
+
 // Prices asks GET /price/v3 for at most MaxPriceIDs mints. A mint without a price is not in the map. An answer other
-// than 200 is an *Error.
+// than 200 is an *Error; one with a price that is stale is ErrStalePrices.
 func (c *Client) Prices(ctx context.Context, mints []string) (map[string]Price, error) {
 	if len(mints) == 0 {
 		return nil, nil
@@ -127,6 +135,9 @@ func (c *Client) Prices(ctx context.Context, mints []string) (map[string]Price, 
 		e := DecodeError(resp.StatusCode, body)
 		e.RetryAfter = RetryAfter(resp.Header, time.Now())
 		return nil, fmt.Errorf("asking for prices: %w", e)
+	}
+	if resp.Header.Get(PriceStateHeader) == "stale" {
+		return nil, fmt.Errorf("reading prices: %w", ErrStalePrices)
 	}
 	var entries map[string]*Price
 	if err := json.Unmarshal(body, &entries); err != nil {

@@ -59,6 +59,16 @@ func answer(status int, body string, header ...string) http.Handler {
 	})
 }
 
+func TestStalePricesAreNoPrices(t *testing.T) {
+	c := newTestClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(PriceStateHeader, "stale")
+		w.Write([]byte(`{"` + wsol + `":{"usdPrice":150.5,"decimals":9}}`))
+	}), nil)
+	if got, err := c.Prices(t.Context(), []string{wsol}); !errors.Is(err, ErrStalePrices) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 func TestClientFindsOperationsAndRoot(t *testing.T) {
 	for base, want := range map[string][2]string{
 		"https://api.jup.ag/swap/v1":  {"https://api.jup.ag/swap/v1/quote", "https://api.jup.ag/price/v3"},

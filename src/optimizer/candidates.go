@@ -100,7 +100,7 @@ func (s *service) optimize(ctx context.Context, rawQuery string) (*candidates, e
 	var own *quoted
 	var ownErr error
 	var working sync.WaitGroup
-	working.Go(func() { own, ownErr = s.quote(query, true) })
+	working.Go(func() { own, ownErr = s.guardedQuote(query, true) })
 	first := &candidate{Name: "jupiter"}
 	base, firstErr := s.jupiter.quote(ctx, rawQuery, true)
 	working.Wait()

@@ -52,7 +52,7 @@ func (s *service) serveDetailedQuote(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) detailedQuote(query url.Values) (*detailedQuote, error) {
 	start := time.Now()
-	q, err := s.quote(query, false)
+	q, err := s.guardedQuote(query, false)
 	if err != nil {
 		return nil, err
 	}

