@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
@@ -14,6 +15,7 @@ import (
 	"jupiter-dex-integration/src/amm"
 	"jupiter-dex-integration/src/amm/ammtest"
 	"jupiter-dex-integration/src/amm/clmath"
+	"jupiter-dex-integration/src/amm/dlmm"
 	"jupiter-dex-integration/src/amm/saber"
 )
 
@@ -129,8 +131,68 @@ func newStablePool(tb testing.TB, address solana.PublicKey, mints [2]solana.Publ
 	return pool
 }
 
-// mixedMarket is syntheticMarket with other curves in it: a third of its pools are concentrated, and every tenth trades two of a few
-// tokens of one price on a stable curve.
+// newBinPool is a pool of Meteora's DLMM program, by its account layouts; see package dlmm. It holds valueB on either side of a
+// price of B per A, in equal parts in bins that are as wide as its fee.
+func newBinPool(tb testing.TB, address solana.PublicKey, mints [2]solana.PublicKey, price, valueB float64, feeBps uint64) amm.Pool {
+	tb.Helper()
+	const width, arrayBins, binLen, nearArrays = 30, 70, 144, 512
+	step := max(5, feeBps) // narrower bins of some prices would be in arrays that a pair's own bitmap does not reach
+	active := int(math.Round(math.Log(price) / math.Log1p(float64(step)/10_000)))
+	program := dlmm.New(solana.PublicKey{'d'})
+	discriminator := sha256.Sum256([]byte("account:BinArray"))
+	le := binary.LittleEndian
+
+	pair := make([]byte, program.Layout().Size)
+	copy(pair, program.Layout().Discriminator)
+	le.PutUint16(pair[8:], 10_000) // base factor: the fee is the step
+	le.PutUint16(pair[80:], uint16(step))
+	for at, v := range map[int]int{24: active - width, 28: active + width, 48: active, 76: active} {
+		le.PutUint32(pair[at:], uint32(int32(v)))
+	}
+	accounts := amm.Accounts{address: {Owner: program.ID(), Data: pair}}
+	for i, side := range [2]float64{valueB / price, valueB} {
+		vault := address
+		vault[0] = byte('v' + i)
+		copy(pair[88+32*i:], mints[i][:])
+		copy(pair[152+32*i:], vault[:])
+		accounts[mints[i]] = ammtest.Mint(6)
+		accounts[vault] = ammtest.TokenAccount(solana.TokenProgramID, mints[i], address, uint64(side)+1)
+	}
+	for id := active - width; id <= active+width; id++ {
+		index := int(math.Floor(float64(id) / arrayBins))
+		key, _, err := solana.FindProgramAddress([][]byte{[]byte("bin_array"), address[:], le.AppendUint64(nil, uint64(int64(index)))}, program.ID())
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if accounts[key] == nil {
+			data := make([]byte, 56+arrayBins*binLen)
+			copy(data, discriminator[:8])
+			le.PutUint64(data[8:], uint64(int64(index)))
+			copy(data[24:], address[:])
+			accounts[key] = &amm.Account{Owner: program.ID(), Data: data}
+			pair[584+(index+nearArrays)/8] |= 1 << ((index + nearArrays) % 8)
+		}
+		bin := accounts[key].Data[56+(id-index*arrayBins)*binLen:]
+		at := fixed(math.Pow(1+float64(step)/10_000, float64(id)) * (1 << 64))
+		if id >= active {
+			le.PutUint64(bin, uint64(valueB/price/(width+1)))
+		}
+		if id <= active {
+			le.PutUint64(bin[8:], uint64(valueB/(width+1)))
+		}
+		le.PutUint64(bin[16:], at.Lo)
+		le.PutUint64(bin[24:], at.Hi)
+		le.PutUint64(bin[40:], 1) // somebody's liquidity
+	}
+	pool, err := ammtest.Decode(program, address, accounts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pool
+}
+
+// mixedMarket is syntheticMarket with other curves in it: about a quarter of its pools are concentrated, a fifth have bins, and every
+// tenth trades two of a few tokens of one price on a stable curve.
 func mixedMarket(tb testing.TB, seed uint64, tokens, pools int) ([]amm.Pool, []float64) {
 	tb.Helper()
 	const pegged = 6
@@ -156,6 +218,8 @@ func mixedMarket(tb testing.TB, seed uint64, tokens, pools int) ([]amm.Pool, []f
 			b := (a + 1 + r.IntN(pegged)) % (pegged + 1)
 			units := uint64(value / price[0])
 			all[i] = newStablePool(tb, testKey('p', i), [2]solana.PublicKey{mint(peg(a)), mint(peg(b))}, [2]uint64{units, units}, 100, 4)
+		case i%5 == 1:
+			all[i] = newBinPool(tb, testKey('p', i), [2]solana.PublicKey{mint(ends[0]), mint(ends[1])}, price[ends[0]]/price[ends[1]], value/price[ends[1]], fee)
 		case i%3 == 0:
 			all[i] = newRangePool(i, ends[0], ends[1], price[ends[0]]/price[ends[1]]*noise, value/price[ends[1]], fee)
 		default:
@@ -193,7 +257,7 @@ func TestMixedCurvesAreRoutedSoundly(t *testing.T) {
 			}
 		}
 	}
-	for _, label := range []string{"Range", saber.Label, "Beta"} {
+	for _, label := range []string{"Range", dlmm.Label, saber.Label, "Beta"} {
 		if used[label] == 0 {
 			t.Errorf("no plan goes through %s: %v", label, used)
 		}
