@@ -138,9 +138,15 @@ func TestFromCommitToRunningPods(t *testing.T) {
 			l.edit("src/e2e/simulated/kustomization.yaml", "  - note.yaml\n", "")
 		})
 		l.healthy("an object less")
-		if _, err := c.CoreV1().ConfigMaps(application).Get(t.Context(), "note", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-			t.Errorf("it is still there: %v", err)
-		}
+		// Argo CD prunes last, when all else is healthy.
+		eventually(t, time.Minute, "the end of what left Git", func(ctx context.Context) error {
+			_, err := c.CoreV1().ConfigMaps(application).Get(ctx, "note", metav1.GetOptions{})
+			if err == nil {
+				err = fmt.Errorf("it is still there")
+			}
+			return ignoreNotFound(err)
+		})
+		figure(t, "an object less: pruned after", "%s", seconds(l.pushed))
 	})
 
 	l.step("a commit that does not render changes nothing", func(t *testing.T) {
