@@ -50,6 +50,18 @@ func (g gcra) take(tat, now time.Time, least, most int64) (time.Time, decision) 
 	return tat.Add(time.Duration(granted) * g.interval), decision{granted: granted, available: available - granted}
 }
 
+// spend moves tat on for count admissions that somebody else granted, at most to where nothing is left.
+func (g gcra) spend(tat, now time.Time, count int64) time.Time {
+	if tat.Before(now) {
+		tat = now
+	}
+	tat = tat.Add(time.Duration(count) * g.interval)
+	if horizon := now.Add(time.Duration(g.burst) * g.interval); tat.After(horizon) {
+		return horizon
+	}
+	return tat
+}
+
 // takeScript is take with Redis's clock, the only one that all replicas share. Times are in microseconds, which a Lua
 // number holds exactly. Keys: the arrival time, and the moment until which nothing is granted. Arguments: interval, burst,
 // least, most. Result: granted, available, wait.

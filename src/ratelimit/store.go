@@ -124,7 +124,9 @@ type entry struct {
 	size         int64     // of the next lease
 	refusedUntil time.Time // Redis has said that there is nothing until then
 	available    int64     // at Redis, when last asked
-	local        time.Time // theoretical arrival time of the local limiter
+	// local is the theoretical arrival time of the local limiter, which counts all that this replica admits: who has used
+	// his share when Redis goes has no second one.
+	local time.Time
 }
 
 func newEntry() *entry {
@@ -140,7 +142,7 @@ func (e *entry) idle(now time.Time) bool {
 }
 
 // known decides from what Redis said before, if that is enough.
-func (e *entry) known(now time.Time, count int64) (d decision, ok bool) {
+func (e *entry) known(now time.Time, count int64, share gcra) (d decision, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
@@ -148,6 +150,7 @@ func (e *entry) known(now time.Time, count int64) (d decision, ok bool) {
 		return d, false
 	case e.leased >= count && now.Before(e.leaseExpires):
 		e.leased -= count
+		e.local = share.spend(e.local, now, count)
 		return decision{granted: count, available: e.available + e.leased}, true
 	case now.Before(e.refusedUntil):
 		return decision{wait: e.refusedUntil.Sub(now)}, true
@@ -172,13 +175,14 @@ func (e *entry) lease(now time.Time, count int64, g gcra) int64 {
 }
 
 // learn takes over what Redis answered to a request of count.
-func (e *entry) learn(now time.Time, count int64, d decision) decision {
+func (e *entry) learn(now time.Time, count int64, share gcra, d decision) decision {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.available = d.available
 	if d.granted > 0 {
 		e.leased, e.leaseExpires = e.leased+d.granted-count, now.Add(leaseTTL)
 		d.granted = count
+		e.local = share.spend(e.local, now, count)
 	}
 	if count == 1 && d.granted == 0 {
 		e.refusedUntil = now.Add(d.wait)
@@ -187,10 +191,10 @@ func (e *entry) learn(now time.Time, count int64, d decision) decision {
 	return d
 }
 
-func (e *entry) takeLocal(now time.Time, count int64, g gcra) (d decision) {
+func (e *entry) takeLocal(now time.Time, count int64, share gcra) (d decision) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.local, d = g.take(e.local, now, count, count)
+	e.local, d = share.take(e.local, now, count, count)
 	return d
 }
 
@@ -241,19 +245,19 @@ func result(now time.Time, rate limiter.Rate, d decision, reached bool) limiter.
 
 // decide takes count admissions: from the lease, else from Redis together with a new lease, else from the local limiter.
 func (s *Shared) decide(ctx context.Context, now time.Time, key string, g gcra, count int64) decision {
-	e := s.entry(key)
-	if d, ok := e.known(now, count); ok {
+	e, share := s.entry(key), g.share(s.replicas.Load())
+	if d, ok := e.known(now, count, share); ok {
 		return d
 	}
 	if s.mayAsk(now) {
 		// The answer serves this replica even if its caller hangs up.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience)
 		defer cancel()
-		if d, ok := s.shared(ctx, e, key, g, count); ok {
+		if d, ok := s.shared(ctx, e, key, g, share, count); ok {
 			return d
 		}
 	}
-	return e.takeLocal(now, count, g.share(s.replicas.Load()))
+	return e.takeLocal(now, count, share)
 }
 
 func (s *Shared) entry(key string) *entry {
@@ -302,7 +306,7 @@ func (s *Shared) mayAsk(now time.Time) bool {
 }
 
 // shared asks Redis, one request per key at a time: those that waited find the lease of the first.
-func (s *Shared) shared(ctx context.Context, e *entry, key string, g gcra, count int64) (decision, bool) {
+func (s *Shared) shared(ctx context.Context, e *entry, key string, g, share gcra, count int64) (decision, bool) {
 	select {
 	case <-e.turn:
 		defer func() { e.turn <- struct{}{} }()
@@ -310,7 +314,7 @@ func (s *Shared) shared(ctx context.Context, e *entry, key string, g gcra, count
 		return decision{}, false
 	}
 	now := time.Now()
-	if d, ok := e.known(now, count); ok {
+	if d, ok := e.known(now, count, share); ok {
 		return d, true
 	}
 	s.trips.Add(1)
@@ -327,5 +331,5 @@ func (s *Shared) shared(ctx context.Context, e *entry, key string, g gcra, count
 	if s.retryAt.Swap(0) != 0 {
 		s.log.Info("Redis serves the limits again")
 	}
-	return e.learn(time.Now(), count, decision{answer[0], answer[1], time.Duration(answer[2]) * time.Microsecond}), true
+	return e.learn(time.Now(), count, share, decision{answer[0], answer[1], time.Duration(answer[2]) * time.Microsecond}), true
 }

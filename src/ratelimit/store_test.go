@@ -251,6 +251,19 @@ func TestWithoutRedisEachReplicaEnforcesItsShare(t *testing.T) {
 	}
 }
 
+func TestWhoHasUsedTheBurstHasNoSecondOneWhenRedisGoes(t *testing.T) {
+	server := redistest.Start(t)
+	shared := NewShared(connect(t, server.URL), 1, 500*time.Millisecond, quiet)
+	st, rate := shared.Store(10), limiter.Rate{Period: time.Hour, Limit: 1}
+	if n := admitted(t, st, "k", rate, 7); n != 7 {
+		t.Fatalf("%d of 7 admitted", n)
+	}
+	server.Signal(syscall.SIGSTOP)
+	if n := admitted(t, st, "k", rate, 20); n != 3 {
+		t.Errorf("%d admitted without Redis, want what was left of the burst: 3", n)
+	}
+}
+
 func TestSharingResumesWhenRedisIsBack(t *testing.T) {
 	server := redistest.Start(t)
 	shared := NewShared(connect(t, server.URL), 1, 500*time.Millisecond, quiet)
