@@ -9,6 +9,7 @@ import (
 
 	"jupiter-dex-integration/src/amm"
 	"jupiter-dex-integration/src/amm/clmath"
+	"jupiter-dex-integration/src/amm/pda"
 	"jupiter-dex-integration/src/amm/token"
 )
 
@@ -41,10 +42,7 @@ type program struct{ id, authority, eventAuthority solana.PublicKey }
 
 // New is the program deployed at id.
 func New(id solana.PublicKey) amm.Program {
-	// An error would mean that all 256 bumps lie on the curve.
-	authority, _, _ := solana.FindProgramAddress([][]byte{[]byte("pool_authority")}, id)
-	events, _, _ := solana.FindProgramAddress([][]byte{[]byte("__event_authority")}, id)
-	return program{id, authority, events}
+	return program{id, pda.Of(id, []byte("pool_authority")), pda.Of(id, []byte("__event_authority"))}
 }
 
 func (p program) ID() solana.PublicKey { return p.id }

@@ -61,9 +61,7 @@ type program struct {
 
 // New is the program deployed at id.
 func New(id solana.PublicKey) amm.Program {
-	// An error would mean that all 256 bumps lie on the curve.
-	events, _, _ := solana.FindProgramAddress([][]byte{[]byte("__event_authority")}, id)
-	return program{id, events, pda.New(id)}
+	return program{id, pda.Of(id, []byte("__event_authority")), pda.New(id)}
 }
 
 func (p program) ID() solana.PublicKey { return p.id }

@@ -1,4 +1,4 @@
-// Package pda remembers program-derived addresses. Deriving one takes some 10 microseconds of hashing and curve arithmetic, and decoding a pool after
+// Package pda derives addresses, and remembers those of pools. Deriving one takes some 10 microseconds of hashing and curve arithmetic, and decoding a pool after
 // each of its updates needs the same few again.
 package pda
 
@@ -7,6 +7,13 @@ import (
 
 	"github.com/gagliardetto/solana-go"
 )
+
+// Of is the address that program derives from seeds, of which there are at most 15, of at most 32 bytes each.
+func Of(program solana.PublicKey, seeds ...[]byte) solana.PublicKey {
+	// An error would mean that all 256 bumps of these seeds lie on the curve, which has a chance of 2^-256.
+	key, _, _ := solana.FindProgramAddress(seeds, program)
+	return key
+}
 
 // remembered bounds the cache's memory to some 10 MB; a market needs a few addresses per pool.
 const remembered = 1 << 16
@@ -40,8 +47,7 @@ func (c *Cache) Find(name string, pool solana.PublicKey, suffix []byte) solana.P
 	if len(suffix) > 0 {
 		parts = append(parts, suffix)
 	}
-	// An error would mean that all 256 bumps of these seeds lie on the curve, which has a chance of 2^-256.
-	key, _, _ = solana.FindProgramAddress(parts, c.program)
+	key = Of(c.program, parts...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.known) >= remembered {

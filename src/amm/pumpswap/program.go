@@ -46,10 +46,7 @@ type program struct {
 
 // New is the program deployed at id.
 func New(id solana.PublicKey) amm.Program {
-	// An error would mean that all 256 bumps of these seeds lie on the curve, which has a chance of 2^-256.
-	config, _, _ := solana.FindProgramAddress([][]byte{[]byte("global_config")}, id)
-	feeConfig, _, _ := solana.FindProgramAddress([][]byte{[]byte("fee_config"), id[:]}, feeProgram)
-	return &program{id: id, config: config, feeConfig: feeConfig, canonical: pda.New(pumpProgram)}
+	return &program{id: id, config: pda.Of(id, []byte("global_config")), feeConfig: pda.Of(feeProgram, []byte("fee_config"), id[:]), canonical: pda.New(pumpProgram)}
 }
 
 func (p *program) ID() solana.PublicKey { return p.id }
@@ -240,11 +237,10 @@ func (p *pool) SwapInstruction(quote amm.Quote, swap amm.Swap) (solana.Instructi
 		user[0], user[1] = user[1], user[0]
 	}
 
-	d := deriver{}
-	own := func(seeds ...[]byte) solana.PublicKey { return d.find(p.info.Program, seeds...) }
+	own := func(seeds ...[]byte) solana.PublicKey { return pda.Of(p.info.Program, seeds...) }
 	quoteAccount := func(owner solana.PublicKey) solana.PublicKey {
 		program, mint := p.info.TokenPrograms[1], p.info.Mints[1]
-		return d.find(solana.SPLAssociatedTokenAccountProgramID, owner[:], program[:], mint[:])
+		return pda.Of(solana.SPLAssociatedTokenAccountProgramID, owner[:], program[:], mint[:])
 	}
 	creatorVault := own([]byte("creator_vault"), p.coinCreator[:])
 	volume := own([]byte("user_volume_accumulator"), swap.User[:])
@@ -283,19 +279,5 @@ func (p *pool) SwapInstruction(quote amm.Quote, swap amm.Swap) (solana.Instructi
 		metas = append(metas, solana.Meta(own([]byte("pool-v2"), p.info.Mints[0][:])))
 	}
 	metas = append(metas, solana.Meta(p.buybackRecipient), solana.Meta(quoteAccount(p.buybackRecipient)).WRITE())
-	if d.err != nil {
-		return nil, d.err
-	}
 	return solana.NewInstruction(p.info.Program, metas, data), nil
-}
-
-// deriver keeps the first error of several derivations.
-type deriver struct{ err error }
-
-func (d *deriver) find(program solana.PublicKey, seeds ...[]byte) solana.PublicKey {
-	key, _, err := solana.FindProgramAddress(seeds, program)
-	if err != nil && d.err == nil {
-		d.err = err
-	}
-	return key
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/gagliardetto/solana-go"
 
 	"jupiter-dex-integration/src/amm"
+	"jupiter-dex-integration/src/amm/pda"
 	"jupiter-dex-integration/src/amm/token"
 )
 
@@ -141,10 +142,6 @@ func (p *pool) SwapAccounts(amm.Quote) int {
 }
 
 func (p *pool) SwapInstruction(quote amm.Quote, swap amm.Swap) (solana.Instruction, error) {
-	authority, _, err := solana.FindProgramAddress([][]byte{[]byte("vault_and_lp_mint_auth_seed")}, p.info.Program)
-	if err != nil {
-		return nil, err
-	}
 	// Both instructions take the amounts as (input, output).
 	data, in, out := swapBaseInput, quote.Amount, swap.Threshold
 	if quote.ExactOut {
@@ -158,7 +155,7 @@ func (p *pool) SwapInstruction(quote amm.Quote, swap amm.Swap) (solana.Instructi
 	}
 	return solana.NewInstruction(p.info.Program, solana.AccountMetaSlice{
 		solana.Meta(swap.User).SIGNER(),
-		solana.Meta(authority),
+		solana.Meta(pda.Of(p.info.Program, []byte("vault_and_lp_mint_auth_seed"))),
 		solana.Meta(p.config),
 		solana.Meta(p.info.Address).WRITE(),
 		solana.Meta(swap.Source).WRITE(),
