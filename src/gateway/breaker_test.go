@@ -143,7 +143,7 @@ func TestOpenBreakerSaysWhenToComeBackAndTriesOneRequestThen(t *testing.T) {
 func TestBreakersAreApartByEndpointAndShowInReadinessAndMetrics(t *testing.T) {
 	var broken atomic.Bool
 	broken.Store(true)
-	jup := newStub(t, func(w http.ResponseWriter, r *http.Request) {
+	jup := newFake(t, func(w http.ResponseWriter, r *http.Request) {
 		if broken.Load() && strings.HasSuffix(r.URL.Path, "/quote") {
 			says(500, `{"error":"boom"}`)(w, r)
 			return
@@ -209,7 +209,7 @@ func TestUpstreamFaultsBecomeErrorsWithinTheirBound(t *testing.T) {
 		}, 502, "UPSTREAM_UNAVAILABLE"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			jup := newStub(t, tt.handler)
+			jup := newFake(t, tt.handler)
 			gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "CIRCUIT_BREAKER_TIMEOUT=100ms")
 			wantError(t, get(t, gw.api+goodQuote), tt.status, tt.code)
 		})
@@ -221,7 +221,7 @@ func TestUpstreamFaultsBecomeErrorsWithinTheirBound(t *testing.T) {
 func TestHangingUpstreamHoldsUpABoundedNumber(t *testing.T) {
 	release := make(chan struct{})
 	asked := make(chan struct{}, 10)
-	jup := newStub(t, func(w http.ResponseWriter, r *http.Request) {
+	jup := newFake(t, func(w http.ResponseWriter, r *http.Request) {
 		asked <- struct{}{}
 		<-release
 		says(200, `{}`)(w, r)
@@ -258,7 +258,7 @@ func TestHangingUpstreamHoldsUpABoundedNumber(t *testing.T) {
 
 func TestCallerWhoHangsUpEndsTheUpstreamCall(t *testing.T) {
 	asked, ended := make(chan struct{}), make(chan struct{})
-	jup := newStub(t, func(_ http.ResponseWriter, r *http.Request) {
+	jup := newFake(t, func(_ http.ResponseWriter, r *http.Request) {
 		close(asked)
 		<-r.Context().Done()
 		close(ended)
@@ -280,7 +280,7 @@ func TestCallerWhoHangsUpEndsTheUpstreamCall(t *testing.T) {
 func TestLongAnswersStreamAndABrokenOneDoesNotLookWhole(t *testing.T) {
 	long := strings.Repeat("0123456789abcdef", maxBuffered/8)
 	var cut atomic.Bool
-	jup := newStub(t, func(w http.ResponseWriter, _ *http.Request) {
+	jup := newFake(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Write([]byte(long))
 		if cut.Load() {
 			panic(http.ErrAbortHandler)

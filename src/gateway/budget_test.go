@@ -17,7 +17,7 @@ import (
 )
 
 func TestTheQuotaIsSharedByReplicasAndRefusalsSayWhen(t *testing.T) {
-	jup, redis := newStub(t, says(200, `{}`)), miniredis.RunT(t)
+	jup, redis := newFake(t, says(200, `{}`)), miniredis.RunT(t)
 	env := []string{"JUPITER_API_URL=" + jup.URL + "/swap/v1", "REDIS_URL=redis://" + redis.Addr(), "JUPITER_REQUESTS_PER_MINUTE=1", "JUPITER_QUEUE_TIMEOUT=0s",
 		"RATE_LIMIT_REDIS_TIMEOUT=10s"}
 	a, b := start(t, env...), start(t, env...)
@@ -43,7 +43,7 @@ func TestTheQuotaIsSharedByReplicasAndRefusalsSayWhen(t *testing.T) {
 }
 
 func TestRequestsBeyondTheQuotaWaitTheirTurn(t *testing.T) {
-	jup := newStub(t, says(200, `{}`))
+	jup := newFake(t, says(200, `{}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "JUPITER_REQUESTS_PER_MINUTE=1200", "JUPITER_QUEUE_TIMEOUT=30s")
 	var wg sync.WaitGroup
 	for i := range 15 { // the burst is 5
@@ -62,7 +62,7 @@ func TestRequestsBeyondTheQuotaWaitTheirTurn(t *testing.T) {
 }
 
 func TestEachOrganisationHasItsOwnQuota(t *testing.T) {
-	jup, other := newStub(t, says(200, `{}`)), newStub(t, says(200, `{}`))
+	jup, other := newFake(t, says(200, `{}`)), newFake(t, says(200, `{}`))
 	keyFile := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(keyFile, []byte("two"), 0o600); err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestJupitersHeadersHoldFurtherCalls(t *testing.T) {
 		"nothing left": says(200, `{}`, "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", reset),
 	} {
 		var calls atomic.Int64
-		jup := newStub(t, func(w http.ResponseWriter, r *http.Request) { calls.Add(1); h(w, r) })
+		jup := newFake(t, func(w http.ResponseWriter, r *http.Request) { calls.Add(1); h(w, r) })
 		gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1")
 		get(t, gw.api+goodQuote)
 		r := get(t, gw.api+goodQuote+"&slippageBps=1")
@@ -106,7 +106,7 @@ func TestJupitersHeadersHoldFurtherCalls(t *testing.T) {
 }
 
 func TestAnOpenBreakerUsesNoQuota(t *testing.T) {
-	jup := newStub(t, says(500, `{}`))
+	jup := newFake(t, says(500, `{}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "JUPITER_REQUESTS_PER_MINUTE=60", "JUPITER_QUEUE_TIMEOUT=5s", "CIRCUIT_BREAKER_FAILURE_THRESHOLD=1")
 	get(t, gw.api+goodQuote)
 	for range 20 {

@@ -288,7 +288,7 @@ func TestFewOfPopularRequestsGoUpstream(t *testing.T) {
 
 func TestQuotesAreServedFromTheCacheAndSwapsNever(t *testing.T) {
 	var n atomic.Int64
-	jup := newStub(t, func(w http.ResponseWriter, r *http.Request) { says(200, fmt.Sprintf(`{"n":%d}`, n.Add(1)))(w, r) })
+	jup := newFake(t, func(w http.ResponseWriter, r *http.Request) { says(200, fmt.Sprintf(`{"n":%d}`, n.Add(1)))(w, r) })
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "QUOTE_CACHE_TTL=1m", "QUOTE_CACHE_MAX_AGE=1m")
 	for _, tt := range []struct{ name, target, result, body string }{
 		{"first", goodQuote + "&dexes=A,B", cacheMiss, `{"n":1}`},

@@ -34,8 +34,8 @@ func TestFailoverGoesThroughTheUpstreamsInOrder(t *testing.T) {
 		{"the optimizer has no route", down, down, says(400, `{"error":"x","errorCode":"NO_ROUTES_FOUND"}`), 400, `{"error":"x","errorCode":"NO_ROUTES_FOUND"}`, "route-optimizer"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			gw := start(t, "UPSTREAMS=first=swap-v1 "+newStub(t, tt.jupiter).URL+"/swap/v1,second=swap-v1 "+newStub(t, tt.fallback).URL,
-				"ROUTE_OPTIMIZER_URL="+newStub(t, tt.optimizer).URL, "OPTIMIZER_FALLBACK=true", "QUOTE_CACHE_TTL=0s")
+			gw := start(t, "UPSTREAMS=first=swap-v1 "+newFake(t, tt.jupiter).URL+"/swap/v1,second=swap-v1 "+newFake(t, tt.fallback).URL,
+				"ROUTE_OPTIMIZER_URL="+newFake(t, tt.optimizer).URL, "OPTIMIZER_FALLBACK=true", "QUOTE_CACHE_TTL=0s")
 			r := get(t, gw.api+goodQuote)
 			if r.status != tt.status || r.body != tt.body || r.header.Get("X-Upstream") != tt.upstream || !json.Valid([]byte(r.body)) {
 				t.Errorf("got %d %s from %q, want %d %s from %q", r.status, r.body, r.header.Get("X-Upstream"), tt.status, tt.body, tt.upstream)
@@ -45,7 +45,7 @@ func TestFailoverGoesThroughTheUpstreamsInOrder(t *testing.T) {
 }
 
 func TestEachUpstreamHasItsOwnBreakersAndItsOwnKey(t *testing.T) {
-	jup, second, own := newStub(t, says(500, `{}`)), newStub(t, says(500, `{}`)), newStub(t, says(200, `{}`))
+	jup, second, own := newFake(t, says(500, `{}`)), newFake(t, says(500, `{}`)), newFake(t, says(200, `{}`))
 	keyFile := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(keyFile, []byte("two\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func TestEachUpstreamHasItsOwnBreakersAndItsOwnKey(t *testing.T) {
 	if one, two := len(jup.requests()), len(second.requests()); one != 5 || two != 5 {
 		t.Errorf("the broken upstreams were asked %d and %d times, want 5", one, two)
 	}
-	for want, s := range map[string]*stub{"one": jup, "two": second, "": own} {
+	for want, s := range map[string]*fakeUpstream{"one": jup, "two": second, "": own} {
 		if got := s.last(t).Header.Get("X-Api-Key"); got != want {
 			t.Errorf("the key %q went where %q should", got, want)
 		}
@@ -75,7 +75,7 @@ func TestEachUpstreamHasItsOwnBreakersAndItsOwnKey(t *testing.T) {
 }
 
 func TestUpstreamsOfOneQuotaAreNotAskedInTurn(t *testing.T) {
-	jup := newStub(t, says(429, `{"code":429}`))
+	jup := newFake(t, says(429, `{"code":429}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "QUOTE_CACHE_TTL=0s",
 		"UPSTREAMS=one=swap-v1 "+jup.URL+"/swap/v1,two=swap-v2 "+jup.URL+"/swap/v2")
 	if r := get(t, gw.api+goodQuote); r.status != 429 || len(jup.requests()) != 1 {
@@ -84,7 +84,7 @@ func TestUpstreamsOfOneQuotaAreNotAskedInTurn(t *testing.T) {
 }
 
 func TestTheKeyOfJupiterGoesToNoOtherHost(t *testing.T) {
-	elsewhere := newStub(t, says(200, `{}`))
+	elsewhere := newFake(t, says(200, `{}`))
 	gw := start(t, "JUPITER_API_URL=http://localhost:1/swap/v1", "JUPITER_API_KEY=secret", "UPSTREAMS=other=swap-v1 "+elsewhere.URL+"/swap/v1")
 	if r := get(t, gw.api+goodQuote); r.status != 200 || elsewhere.last(t).Header.Get("X-Api-Key") != "" {
 		t.Errorf("%d, with key %q", r.status, elsewhere.last(t).Header.Get("X-Api-Key"))
@@ -93,7 +93,7 @@ func TestTheKeyOfJupiterGoesToNoOtherHost(t *testing.T) {
 
 func TestUpstreamsShareTheTimeThatARequestMayTake(t *testing.T) {
 	hangs := func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-	first, second := newStub(t, hangs), newStub(t, hangs)
+	first, second := newFake(t, hangs), newFake(t, hangs)
 	gw := start(t, "UPSTREAMS=first=swap-v1 "+first.URL+",second=swap-v1 "+second.URL, "CIRCUIT_BREAKER_TIMEOUT=300ms", "QUOTE_CACHE_TTL=0s")
 	r := get(t, gw.api+goodQuote)
 	wantError(t, r, 504, "UPSTREAM_TIMEOUT")
@@ -127,7 +127,7 @@ func TestOneKindsLimitsAreNotAnothers(t *testing.T) {
 		{"a swap of the first choice's quote", [2]string{"swap-v2", "swap-v1"}, from("first"), from("second"), "/swap", v2Swap, 200, `{"from":"first"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			gw := start(t, "QUOTE_CACHE_TTL=0s", "UPSTREAMS=first="+tt.kinds[0]+" "+newStub(t, tt.first).URL+",second="+tt.kinds[1]+" "+newStub(t, tt.second).URL)
+			gw := start(t, "QUOTE_CACHE_TTL=0s", "UPSTREAMS=first="+tt.kinds[0]+" "+newFake(t, tt.first).URL+",second="+tt.kinds[1]+" "+newFake(t, tt.second).URL)
 			method := "GET"
 			if tt.body != "" {
 				method = "POST"
@@ -160,7 +160,7 @@ func TestWrongUpstreamsAreRefusedAtStart(t *testing.T) {
 }
 
 func TestSwapOfAnOptimizersQuoteGoesToTheOptimizer(t *testing.T) {
-	jup, optimizer := newStub(t, says(200, `{"from":"jupiter"}`)), newStub(t, says(200, `{"from":"optimizer"}`))
+	jup, optimizer := newFake(t, says(200, `{"from":"jupiter"}`)), newFake(t, says(200, `{"from":"optimizer"}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "ROUTE_OPTIMIZER_URL="+optimizer.URL, "OPTIMIZER_FALLBACK=true")
 	own := `{"userPublicKey":"` + wsol + `","quoteResponse":{"servedBy":"route-optimizer","inAmount":"1"}}`
 	rebuilt := `{"quoteResponse": {"inAmount": "1", "servedBy": "route-optimizer"}, "userPublicKey": "` + wsol + `"}`
@@ -175,7 +175,7 @@ func TestSwapOfAnOptimizersQuoteGoesToTheOptimizer(t *testing.T) {
 }
 
 func TestTheOptimizerStandsInOnlyIfAllowed(t *testing.T) {
-	optimizer := newStub(t, says(200, `{}`))
+	optimizer := newFake(t, says(200, `{}`))
 	gw := start(t, "JUPITER_API_URL=http://127.0.0.1:1", "ROUTE_OPTIMIZER_URL="+optimizer.URL)
 	wantError(t, get(t, gw.api+goodQuote), 502, "UPSTREAM_UNAVAILABLE")
 	if n := len(optimizer.requests()); n != 0 {
@@ -199,7 +199,7 @@ func TestOptimizedModeAsksTheOptimizerFirstAndJupiterWhenItFails(t *testing.T) {
 		"it has no turn": {says(429, `{}`), `{"from":"jupiter itself"}`, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			jup, own := newStub(t, says(200, `{"from":"jupiter itself"}`)), newStub(t, tc.optimizer)
+			jup, own := newFake(t, says(200, `{"from":"jupiter itself"}`)), newFake(t, tc.optimizer)
 			gw := start(t, "UPSTREAM_MODE=optimized", "JUPITER_API_URL="+jup.URL+"/swap/v1", "ROUTE_OPTIMIZER_URL="+own.URL, "QUOTE_CACHE_TTL=0s")
 			r := get(t, gw.api+goodQuote)
 			if r.status != 200 || r.body != tc.body || r.header.Get("X-Upstream") != tc.upstream {

@@ -99,16 +99,16 @@ type seen struct {
 	Body                string
 }
 
-// stub is an upstream that keeps what it is asked and answers with a handler.
-type stub struct {
+// fakeUpstream is an upstream that keeps what it is asked and answers with a handler.
+type fakeUpstream struct {
 	*httptest.Server
 	mu   sync.Mutex
 	seen []seen
 }
 
-func newStub(t *testing.T, h http.HandlerFunc) *stub {
+func newFake(t *testing.T, h http.HandlerFunc) *fakeUpstream {
 	t.Helper()
-	s := new(stub)
+	s := new(fakeUpstream)
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Request-Id") == "" { // the gateway's own call for the list of DEXes, which no request waits for
 			http.NotFound(w, r)
@@ -124,13 +124,13 @@ func newStub(t *testing.T, h http.HandlerFunc) *stub {
 	return s
 }
 
-func (s *stub) requests() []seen {
+func (s *fakeUpstream) requests() []seen {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]seen(nil), s.seen...)
 }
 
-func (s *stub) last(t *testing.T) seen {
+func (s *fakeUpstream) last(t *testing.T) seen {
 	t.Helper()
 	all := s.requests()
 	if len(all) == 0 {
@@ -223,7 +223,7 @@ func fixtures(t *testing.T, pattern string) map[string][]byte {
 }
 
 func TestFourOperationsAreServedUnderEveryPrefix(t *testing.T) {
-	jup := newStub(t, func(w http.ResponseWriter, r *http.Request) { says(200, `{"path":"`+r.URL.Path+`"}`)(w, r) })
+	jup := newFake(t, func(w http.ResponseWriter, r *http.Request) { says(200, `{"path":"`+r.URL.Path+`"}`)(w, r) })
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1")
 	for _, prefix := range []string{"", "/v6", "/swap/v1"} {
 		for _, slash := range []string{"", "/"} {
@@ -244,7 +244,7 @@ func TestFourOperationsAreServedUnderEveryPrefix(t *testing.T) {
 }
 
 func TestPassThroughReachesJupitersOwnPaths(t *testing.T) {
-	jup := newStub(t, says(200, `{}`))
+	jup := newFake(t, says(200, `{}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1")
 	for _, tt := range []struct{ method, target, body string }{
 		{"GET", "/swap/v2/order?inputMint=a&amount=1", ""},
@@ -270,7 +270,7 @@ func TestPassThroughReachesJupitersOwnPaths(t *testing.T) {
 
 func TestUpstreamStatusHeaderAndBodyAreKept(t *testing.T) {
 	var answer http.HandlerFunc
-	jup := newStub(t, func(w http.ResponseWriter, r *http.Request) { answer(w, r) })
+	jup := newFake(t, func(w http.ResponseWriter, r *http.Request) { answer(w, r) })
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "CIRCUIT_BREAKER_ENABLED=false", "QUOTE_CACHE_TTL=0s")
 	for name, file := range fixtures(t, "errors/*.json") {
 		var recorded struct {
@@ -295,7 +295,7 @@ func TestUpstreamStatusHeaderAndBodyAreKept(t *testing.T) {
 
 func TestRecordedQuotesComeAndGoByteForByte(t *testing.T) {
 	var quote []byte
-	jup := newStub(t, func(w http.ResponseWriter, r *http.Request) {
+	jup := newFake(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(quote)
 	})
@@ -321,7 +321,7 @@ func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
 
 // Every recorded request of the official client reaches Jupiter as sent, but for lists, keys and addresses.
 func TestRecordedClientRequestsReachJupiter(t *testing.T) {
-	jup := newStub(t, says(200, `{}`))
+	jup := newFake(t, says(200, `{}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "JUPITER_API_KEY=operator", "QUOTE_CACHE_TTL=0s")
 	for name, file := range fixtures(t, "client-requests/*.json") {
 		var recorded struct {
@@ -364,7 +364,7 @@ func TestRecordedClientRequestsReachJupiter(t *testing.T) {
 }
 
 func TestListsAreNormalisedAndUnknownParametersPass(t *testing.T) {
-	jup := newStub(t, says(200, `{}`))
+	jup := newFake(t, says(200, `{}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1")
 	for _, tt := range []struct{ name, sent, want string }{
 		{"repeated", "dexes=Orca%20V2&dexes=Meteora+DLMM", "dexes=Meteora+DLMM%2COrca+V2&"},
@@ -387,7 +387,7 @@ func TestListsAreNormalisedAndUnknownParametersPass(t *testing.T) {
 }
 
 func TestBadRequestsAreRefusedBeforeJupiterIsAsked(t *testing.T) {
-	jup := newStub(t, says(200, `{}`))
+	jup := newFake(t, says(200, `{}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1")
 	quote := func(in, out, more string) string { return "/quote?inputMint=" + in + "&outputMint=" + out + more }
 	for _, tt := range []struct {
@@ -450,7 +450,7 @@ func TestGatewayErrorsHaveBothOfJupitersShapes(t *testing.T) {
 }
 
 func TestOnlyNamedHeadersTravel(t *testing.T) {
-	jup := newStub(t, says(200, `{}`, "Set-Cookie", "a=b", "Strict-Transport-Security", "max-age=1", "Connection", "X-Hop", "X-Hop", "1",
+	jup := newFake(t, says(200, `{}`, "Set-Cookie", "a=b", "Strict-Transport-Security", "max-age=1", "Connection", "X-Hop", "X-Hop", "1",
 		"Access-Control-Allow-Origin", "https://jup.ag", "X-Request-Id", "theirs", "X-Other", "kept"))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "RATE_LIMIT_ENABLED=false")
 	r := get(t, gw.api+goodQuote, "X-Api-Key", "caller", "Cookie", "c=d", "Authorization", "Bearer x", "X-Forwarded-For", "10.0.0.1",
@@ -479,7 +479,7 @@ func TestUpstream429SaysWhenToComeBack(t *testing.T) {
 		{"", "1"},
 		{itoa(int(time.Now().Unix()) + 3600), "3600"},
 	} {
-		jup := newStub(t, says(429, `{"code":429,"message":"[API Gateway] Too many requests"}`, "X-Ratelimit-Reset", tt.reset))
+		jup := newFake(t, says(429, `{"code":429,"message":"[API Gateway] Too many requests"}`, "X-Ratelimit-Reset", tt.reset))
 		gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1")
 		r := get(t, gw.api+goodQuote)
 		got := r.header.Get("Retry-After")
@@ -513,7 +513,7 @@ func TestRotatedKeyIsUsedWithoutRestart(t *testing.T) {
 		}
 	}
 	write("old")
-	jup := newStub(t, says(200, `{}`))
+	jup := newFake(t, says(200, `{}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "JUPITER_API_KEY_FILE="+file)
 	get(t, gw.api+goodQuote)
 	if key := jup.last(t).Header.Get("X-Api-Key"); key != "old" {
@@ -534,7 +534,7 @@ func TestRotatedKeyIsUsedWithoutRestart(t *testing.T) {
 }
 
 func TestOptimizerModeServesWhereJupiterIsNot(t *testing.T) {
-	optimizer, oracle := newStub(t, says(200, `{"from":"optimizer"}`)), newStub(t, says(200, `{}`))
+	optimizer, oracle := newFake(t, says(200, `{"from":"optimizer"}`)), newFake(t, says(200, `{}`))
 	gw := start(t, "NETWORK=devnet", "UPSTREAM_MODE=optimizer", "ROUTE_OPTIMIZER_URL="+optimizer.URL, "PRICE_ORACLE_URL="+oracle.URL,
 		"JUPITER_API_URL=http://127.0.0.1:1", "JUPITER_API_KEY=operator")
 	for _, r := range []reply{get(t, gw.api+"/swap/v1"+goodQuote), do(t, "POST", gw.api+"/v6/swap", goodSwap),

@@ -11,7 +11,7 @@ import (
 func TestLargeAnswersAreGzippedForThoseWhoAccept(t *testing.T) {
 	small, large := `{"a":1}`, `{"a":"`+strings.Repeat("0123456789", 1000)+`"}`
 	long := `"` + strings.Repeat("0123456789abcdef", maxBuffered/8) + `"` // streams
-	jup := newStub(t, func(w http.ResponseWriter, r *http.Request) {
+	jup := newFake(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Query().Get("size") {
 		case "small":
 			says(200, small)(w, r)

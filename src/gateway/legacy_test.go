@@ -71,7 +71,7 @@ func TestLegacyModeLeavesAloneWhatIsNoQuote(t *testing.T) {
 func TestLegacyModeIsOffUnlessAskedFor(t *testing.T) {
 	quote := `{"routePlan":[{"swapInfo":{"inputMint":"` + wsol + `"},"percent":null,"bps":2550}]}`
 	legacy := `{"routePlan":[{"bps":2550,"percent":25,"swapInfo":{"feeAmount":"0","feeMint":"` + wsol + `","inputMint":"` + wsol + `"}}]}`
-	jup := newStub(t, says(200, quote))
+	jup := newFake(t, says(200, quote))
 	off, on := start(t, "JUPITER_API_URL="+jup.URL), start(t, "JUPITER_API_URL="+jup.URL, "LEGACY_QUOTES=true")
 	if r := get(t, off.api+goodQuote); r.body != quote || strings.Contains(jup.last(t).Query, "allowDynamicSwap") {
 		t.Errorf("off: %s, asked %s", r.body, jup.last(t).Query)

@@ -37,7 +37,7 @@ func admittedOf(t *testing.T, n int, url string, header ...string) (admitted int
 }
 
 func TestReplicasShareOneLimitAndSayWhereTheClientStands(t *testing.T) {
-	jup, redis := newStub(t, says(200, `{}`, "X-Ratelimit-Remaining", "500", "X-Ratelimit-Reset", "1")), miniredis.RunT(t)
+	jup, redis := newFake(t, says(200, `{}`, "X-Ratelimit-Remaining", "500", "X-Ratelimit-Reset", "1")), miniredis.RunT(t)
 	env := []string{"JUPITER_API_URL=" + jup.URL + "/swap/v1", "REDIS_URL=redis://" + redis.Addr(), "RATE_LIMIT_REQUESTS_PER_MINUTE=1",
 		"RATE_LIMIT_BURST_SIZE=6", "QUOTE_CACHE_TTL=0s", "RATE_LIMIT_REDIS_TIMEOUT=10s"}
 	a, b := start(t, env...), start(t, env...)
@@ -72,7 +72,7 @@ func TestReplicasShareOneLimitAndSayWhereTheClientStands(t *testing.T) {
 }
 
 func TestTheTighterLimitIsShown(t *testing.T) {
-	jup := newStub(t, says(200, `{}`, "X-Ratelimit-Remaining", "3", "X-Ratelimit-Current", "57", "X-Ratelimit-Reset", "1796000000"))
+	jup := newFake(t, says(200, `{}`, "X-Ratelimit-Remaining", "3", "X-Ratelimit-Current", "57", "X-Ratelimit-Reset", "1796000000"))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1")
 	h := get(t, gw.api+goodQuote).header
 	if h.Get("X-Ratelimit-Remaining") != "3" || h.Get("X-Ratelimit-Current") != "57" || h.Get("X-Ratelimit-Reset") != "1796000000" {
@@ -81,7 +81,7 @@ func TestTheTighterLimitIsShown(t *testing.T) {
 }
 
 func TestLimitsGoOnWithoutRedis(t *testing.T) {
-	jup := newStub(t, says(200, `{}`))
+	jup := newFake(t, says(200, `{}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "REDIS_URL=redis://127.0.0.1:1", "RATE_LIMIT_REQUESTS_PER_MINUTE=1",
 		"RATE_LIMIT_BURST_SIZE=8", "RATE_LIMIT_REPLICAS=2")
 	if n := admittedOf(t, 10, gw.api+goodQuote); n != 4 {
@@ -93,7 +93,7 @@ func TestLimitsGoOnWithoutRedis(t *testing.T) {
 }
 
 func TestRoutesAndKeysHaveTheirOwnLimits(t *testing.T) {
-	jup := newStub(t, says(200, `{}`))
+	jup := newFake(t, says(200, `{}`))
 	keys := "# team keys\nteam-a " + hashOf("key-a") + "\n\nteam-b " + hashOf("key-b") + " 1/5\n"
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "CLIENT_KEYS="+keys, "RATE_LIMIT_REQUESTS_PER_MINUTE=1", "RATE_LIMIT_BURST_SIZE=3",
 		"RATE_LIMIT_ROUTES=tokens=1/2")
@@ -126,7 +126,7 @@ func TestRoutesAndKeysHaveTheirOwnLimits(t *testing.T) {
 }
 
 func TestShadowModeCountsAndAdmits(t *testing.T) {
-	jup := newStub(t, says(200, `{}`))
+	jup := newFake(t, says(200, `{}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "RATE_LIMIT_SHADOW=true", "RATE_LIMIT_REQUESTS_PER_MINUTE=1", "RATE_LIMIT_BURST_SIZE=2")
 	if n := admittedOf(t, 5, gw.api+goodQuote); n != 5 {
 		t.Errorf("%d of 5 admitted", n)
@@ -137,7 +137,7 @@ func TestShadowModeCountsAndAdmits(t *testing.T) {
 }
 
 func TestKeysCanBeRequired(t *testing.T) {
-	jup := newStub(t, says(200, `{}`))
+	jup := newFake(t, says(200, `{}`))
 	for _, limited := range []string{"true", "false"} {
 		gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "CLIENT_KEYS=a "+hashOf("k"), "CLIENT_KEYS_REQUIRED=true", "RATE_LIMIT_ENABLED="+limited)
 		wantError(t, get(t, gw.api+goodQuote), 401, "UNAUTHORIZED")

@@ -8,7 +8,7 @@ import (
 
 // What the description says is served, and everything that it leaves out is not.
 func TestDescriptionIsWhatIsServed(t *testing.T) {
-	jup := newStub(t, says(200, `{}`))
+	jup := newFake(t, says(200, `{}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1")
 	r := get(t, gw.api+"/openapi.json")
 	var doc struct {

@@ -48,7 +48,7 @@ func TestPricesComeFromTheOracleAndTheRestFromJupiter(t *testing.T) {
 		{"Jupiter fails for all", sellsPrices(nil), says(429, `{"code":429,"message":"x"}`), []string{usdc}, 429, nil, usdc, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			oracle, jup := newStub(t, tt.oracle), newStub(t, tt.jupiter)
+			oracle, jup := newFake(t, tt.oracle), newFake(t, tt.jupiter)
 			gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "PRICE_ORACLE_URL="+oracle.URL)
 			r := get(t, gw.api+"/price/v3?ids="+strings.Join(tt.ids, ","))
 			if r.status != tt.status {
@@ -83,7 +83,7 @@ func TestPricesComeFromTheOracleAndTheRestFromJupiter(t *testing.T) {
 }
 
 func TestOracleThatIsDownIsReplacedByJupiter(t *testing.T) {
-	jup := newStub(t, sellsPrices(map[string]string{usdc: `{"usdPrice":1}`}))
+	jup := newFake(t, sellsPrices(map[string]string{usdc: `{"usdPrice":1}`}))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v1", "PRICE_ORACLE_URL=http://127.0.0.1:1")
 	for range 7 { // more than the breaker takes
 		if r := get(t, gw.api+"/price/v3?ids="+usdc); r.status != 200 || r.body != `{"`+usdc+`":{"usdPrice":1}}` {

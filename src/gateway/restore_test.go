@@ -26,7 +26,7 @@ func swapOf(quote string) string {
 }
 
 func TestAStrippedQuoteOfDynamicSwapIsRestoredByAnyReplica(t *testing.T) {
-	jup, redis := newStub(t, func(w http.ResponseWriter, r *http.Request) {
+	jup, redis := newFake(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
 			says(200, dynamicQuote)(w, r)
 		} else {

@@ -6,7 +6,7 @@ import (
 )
 
 func TestSwapV2UpstreamIsAskedInItsOwnTerms(t *testing.T) {
-	jup := newStub(t, says(200, `{}`))
+	jup := newFake(t, says(200, `{}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v2/")
 	if r := get(t, gw.api+"/swap/v1"+goodQuote); r.status != 200 || jup.last(t).Path != "/swap/v2/quote" || !strings.Contains(jup.last(t).Query, "amount=1000000000") {
 		t.Errorf("quote: %d, asked %+v", r.status, jup.last(t))
@@ -46,7 +46,7 @@ func TestSwapV2UpstreamIsAskedInItsOwnTerms(t *testing.T) {
 }
 
 func TestSwapV2AnswersInV1sTerms(t *testing.T) {
-	jup := newStub(t, says(200, `{"swapInstruction":{"data":"x"},"addressesByLookupTableAddress":{"b":["1"],"a":["2","3"]}}`))
+	jup := newFake(t, says(200, `{"swapInstruction":{"data":"x"},"addressesByLookupTableAddress":{"b":["1"],"a":["2","3"]}}`))
 	gw := start(t, "JUPITER_API_URL="+jup.URL+"/swap/v2")
 	r := do(t, "POST", gw.api+"/swap-instructions", goodSwap)
 	same(t, "lookup tables", []byte(r.body), []byte(`{"swapInstruction":{"data":"x"},"addressesByLookupTableAddress":{"b":["1"],"a":["2","3"]},"addressLookupTableAddresses":["a","b"]}`))

@@ -52,7 +52,7 @@ func newSpanCollector(t *testing.T) *spanCollector {
 
 func TestARequestsPartsAreTracedAndTheTraceLeavesTheHouseNeitherWithKeysNorToStrangers(t *testing.T) {
 	traces := newSpanCollector(t)
-	jup, optimizer := newStub(t, says(500, `{}`)), newStub(t, says(200, `{"outAmount":"1"}`))
+	jup, optimizer := newFake(t, says(500, `{}`)), newFake(t, says(200, `{"outAmount":"1"}`))
 	gw := start(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+traces.URL, "JUPITER_API_URL="+jup.URL+"/swap/v1", "JUPITER_API_KEY=secret-key",
 		"OPTIMIZER_FALLBACK=true", "ROUTE_OPTIMIZER_URL="+optimizer.URL, "JUPITER_PLAN=pro")
 	const callers = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -103,7 +103,7 @@ func TestARequestsPartsAreTracedAndTheTraceLeavesTheHouseNeitherWithKeysNorToStr
 }
 
 func TestACollectorThatIsGoneHoldsUpNoRequest(t *testing.T) {
-	gw := start(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "JUPITER_API_URL="+newStub(t, says(200, `{}`)).URL)
+	gw := start(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "JUPITER_API_URL="+newFake(t, says(200, `{}`)).URL)
 	for range 100 {
 		if r := get(t, gw.api+goodQuote); r.status != 200 {
 			t.Fatalf("status %d", r.status)
@@ -113,7 +113,7 @@ func TestACollectorThatIsGoneHoldsUpNoRequest(t *testing.T) {
 
 func TestTheSampleRatioHoldsUnlessTheCallerTraces(t *testing.T) {
 	traces := newSpanCollector(t)
-	gw := start(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+traces.URL, "OTEL_TRACES_SAMPLER_ARG=0", "JUPITER_API_URL="+newStub(t, says(200, `{}`)).URL)
+	gw := start(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+traces.URL, "OTEL_TRACES_SAMPLER_ARG=0", "JUPITER_API_URL="+newFake(t, says(200, `{}`)).URL)
 	get(t, gw.api+goodQuote)
 	get(t, gw.api+"/program-id-to-label", "traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	gw.stop()
