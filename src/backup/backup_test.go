@@ -14,8 +14,6 @@ import (
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +27,7 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 
 	"jupiter-dex-integration/src/platform"
+	"jupiter-dex-integration/src/platform/redistest"
 )
 
 func TestMain(m *testing.M) {
@@ -39,32 +38,8 @@ func TestMain(m *testing.M) {
 // realRedis starts a redis-server of its own for the test.
 func realRedis(t *testing.T) *redis.Client {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		if os.Getenv("REQUIRE_REDIS") == "1" {
-			t.Fatal("redis-server is required (REQUIRE_REDIS=1) and is not installed")
-		}
-		t.Skip("redis-server is not installed")
-	}
-	dir, err := os.MkdirTemp("", "redis") // not t.TempDir: the path of a socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "redis.sock")
-	cmd := exec.Command(path, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
+	rdb := redis.NewClient(&redis.Options{Addr: redistest.Start(t).Address})
 	t.Cleanup(func() { rdb.Close() })
-	for deadline := time.Now().Add(20 * time.Second); rdb.Ping(t.Context()).Err() != nil; {
-		if time.Now().After(deadline) {
-			t.Fatal("redis-server did not start")
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 	return rdb
 }
 
@@ -116,10 +91,10 @@ func load[T any](t *testing.T, environ ...string) T {
 var process = platform.NewProcess("backup", slog.New(slog.DiscardHandler))
 
 func (b *bench) runEnviron(environ ...string) []string {
-	return slices.Concat([]string{"REDIS_URL=unix://" + socketOf(b), "BACKUP_AGE_RECIPIENT=" + b.identity.Recipient().String()}, b.destination, environ)
+	return slices.Concat([]string{"REDIS_URL=redis://" + addressOf(b), "BACKUP_AGE_RECIPIENT=" + b.identity.Recipient().String()}, b.destination, environ)
 }
 
-func socketOf(b *bench) string { return b.redis.Options().Addr }
+func addressOf(b *bench) string { return b.redis.Options().Addr }
 
 func (b *bench) run(t *testing.T, environ ...string) error {
 	t.Helper()
@@ -133,7 +108,7 @@ func (b *bench) verify(t *testing.T, environ ...string) error {
 
 func (b *bench) restore(t *testing.T, into *redis.Client, environ ...string) error {
 	t.Helper()
-	environ = slices.Concat([]string{"REDIS_URL=unix://" + into.Options().Addr, "BACKUP_AGE_IDENTITY=" + b.identity.String()}, b.destination, environ)
+	environ = slices.Concat([]string{"REDIS_URL=redis://" + into.Options().Addr, "BACKUP_AGE_IDENTITY=" + b.identity.String()}, b.destination, environ)
 	return Restore(t.Context(), load[RestoreConfig](t, environ...), process)
 }
 

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -25,6 +24,7 @@ import (
 
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/oracle/aggregate"
+	"jupiter-dex-integration/src/platform/redistest"
 	"jupiter-dex-integration/src/ratelimit"
 )
 
@@ -256,34 +256,7 @@ func (p *pipedRedis) serve(conn net.Conn) {
 // realRedis starts a redis-server of its own for the test.
 func realRedis(t *testing.T) *redis.Client {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		if os.Getenv("REQUIRE_REDIS") == "1" {
-			t.Fatal("redis-server is required (REQUIRE_REDIS=1) and is not installed")
-		}
-		t.Skip("redis-server is not installed")
-	}
-	socket := filepath.Join(t.TempDir(), "redis.sock")
-	if len(socket) > 100 { // sun_path
-		dir, err := os.MkdirTemp("", "redis")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { os.RemoveAll(dir) })
-		socket = filepath.Join(dir, "redis.sock")
-	}
-	cmd := exec.Command(path, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", filepath.Dir(socket))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
+	rdb := redis.NewClient(&redis.Options{Addr: redistest.Start(t).Address})
 	t.Cleanup(func() { rdb.Close() })
-	for deadline := time.Now().Add(20 * time.Second); rdb.Ping(t.Context()).Err() != nil; {
-		if time.Now().After(deadline) {
-			t.Fatal("redis-server did not start")
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 	return rdb
 }

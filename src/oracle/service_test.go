@@ -127,7 +127,7 @@ func TestRecordedPricesPassThroughUnchanged(t *testing.T) {
 			}
 			rdb := realRedis(t)
 			environ := []string{"JUPITER_API_URL=" + newUpstream(t, recorded).URL + "/swap/v1", "PRICE_TOKENS=" + strings.Join(mints, ","),
-				"REDIS_URL=unix://" + rdb.Options().Addr}
+				"REDIS_URL=redis://" + rdb.Options().Addr}
 			first := serve(t, environ...)
 			priced := func(s runningServer) func() bool {
 				return func() bool { _, body := get(t, s.api+"/price/v3?ids="+mints[0]); return string(body) != "{}" }
@@ -181,7 +181,7 @@ func TestServerWithPricesInRedisIsReadyWithoutJupiter(t *testing.T) {
 		t.Fatal(err)
 	}
 	up := newUpstream(t, []byte("{}"))
-	s := serve(t, "JUPITER_API_URL="+up.URL, "PRICE_TOKENS="+wsol, "REDIS_URL=unix://"+rdb.Options().Addr)
+	s := serve(t, "JUPITER_API_URL="+up.URL, "PRICE_TOKENS="+wsol, "REDIS_URL=redis://" + rdb.Options().Addr)
 	eventually(t, "readiness", func() bool { code, _ := readyStatus(t, s); return code == 200 })
 	if _, body := get(t, s.api+"/price/v3?ids="+wsol); !strings.Contains(string(body), `"usdPrice":75.5`) || up.calls.Load() != 0 {
 		t.Errorf("answer %s after %d upstream calls", body, up.calls.Load())
@@ -191,7 +191,7 @@ func TestServerWithPricesInRedisIsReadyWithoutJupiter(t *testing.T) {
 func TestRedisGoneDegradesButServes(t *testing.T) {
 	t.Parallel()
 	rdb := realRedis(t)
-	s := serve(t, "JUPITER_API_URL="+newUpstream(t, []byte(solPrice)).URL, "PRICE_TOKENS="+wsol, "REDIS_URL=unix://"+rdb.Options().Addr, "UPDATE_INTERVAL=1s")
+	s := serve(t, "JUPITER_API_URL="+newUpstream(t, []byte(solPrice)).URL, "PRICE_TOKENS="+wsol, "REDIS_URL=redis://" + rdb.Options().Addr, "UPDATE_INTERVAL=1s")
 	eventually(t, "readiness", func() bool {
 		code, body := readyStatus(t, s)
 		return code == 200 && strings.Contains(body, `"status":"ready"`)
@@ -247,7 +247,7 @@ func TestQuotaIsSharedWithTheGateway(t *testing.T) {
 	for range 3 {
 		wg.Go(func() {
 			cfg, err := platform.Load[UpdateConfig]([]string{"PRICE_TOKENS=" + strings.Join(manyTokens(10), ","), "JUPITER_API_KEY=jup_test", "JUPITER_API_URL=" + up.URL,
-				"REDIS_URL=unix://" + rdb.Options().Addr, "JUPITER_PLAN=keyless"})
+				"REDIS_URL=redis://" + rdb.Options().Addr, "JUPITER_PLAN=keyless"})
 			if err != nil {
 				t.Error(err)
 				return
@@ -292,7 +292,7 @@ func TestUpdateCommand(t *testing.T) {
 	if err := update("REDIS_URL=redis://127.0.0.1:1"); err == nil {
 		t.Error("Redis away: no error")
 	}
-	redisURL := "REDIS_URL=unix://" + rdb.Options().Addr
+	redisURL := "REDIS_URL=redis://" + rdb.Options().Addr
 	for range 3 {
 		if err := update(redisURL); err != nil {
 			t.Error(err)
