@@ -181,7 +181,7 @@ func TestServerWithPricesInRedisIsReadyWithoutJupiter(t *testing.T) {
 		t.Fatal(err)
 	}
 	up := newUpstream(t, []byte("{}"))
-	s := serve(t, "JUPITER_API_URL="+up.URL, "PRICE_TOKENS="+wsol, "REDIS_URL=redis://" + rdb.Options().Addr)
+	s := serve(t, "JUPITER_API_URL="+up.URL, "PRICE_TOKENS="+wsol, "REDIS_URL=redis://"+rdb.Options().Addr)
 	eventually(t, "readiness", func() bool { code, _ := readyStatus(t, s); return code == 200 })
 	if _, body := get(t, s.api+"/price/v3?ids="+wsol); !strings.Contains(string(body), `"usdPrice":75.5`) || up.calls.Load() != 0 {
 		t.Errorf("answer %s after %d upstream calls", body, up.calls.Load())
@@ -191,7 +191,7 @@ func TestServerWithPricesInRedisIsReadyWithoutJupiter(t *testing.T) {
 func TestRedisGoneDegradesButServes(t *testing.T) {
 	t.Parallel()
 	rdb := realRedis(t)
-	s := serve(t, "JUPITER_API_URL="+newUpstream(t, []byte(solPrice)).URL, "PRICE_TOKENS="+wsol, "REDIS_URL=redis://" + rdb.Options().Addr, "UPDATE_INTERVAL=1s")
+	s := serve(t, "JUPITER_API_URL="+newUpstream(t, []byte(solPrice)).URL, "PRICE_TOKENS="+wsol, "REDIS_URL=redis://"+rdb.Options().Addr, "UPDATE_INTERVAL=1s")
 	eventually(t, "readiness", func() bool {
 		code, body := readyStatus(t, s)
 		return code == 200 && strings.Contains(body, `"status":"ready"`)
