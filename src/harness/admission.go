@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -41,15 +42,18 @@ var definitions = map[schema.GroupKind]struct{ module, file string }{
 	{Group: "monitoring.coreos.com", Kind: "AlertmanagerConfig"}: {operatorModule, "example/prometheus-operator-crd/monitoring.coreos.com_alertmanagerconfigs.yaml"},
 }
 
-// A verdict is what an API server of the pinned version answers when an object is created in an empty cluster: apiserver/
-// holds the program that gives it.
+// A verdict is what an API server of the pinned version answers when an object is created in an empty cluster, or put in the
+// place of a stored one: apiserver/ holds the program that gives it.
 type verdict struct {
 	Unknown     bool // there is no such kind, so the rest is not known
 	Namespaced  bool
-	Refused     []struct{ Field, Message string }
+	Refused     []cause
 	Warnings    []string
-	PodSecurity string // why the pods, or those of the template, are not let in
+	PodSecurity string  // why the pods, or those of the template, are not let in
+	Fixed       []cause // why the stored one cannot become this one
 }
+
+type cause struct{ Field, Message string }
 
 // An apiServer is the running program. It is started once in a process and ends with it, as its input then does: what it
 // has compiled serves every render.
@@ -130,26 +134,24 @@ func definitionFiles(ctx context.Context, tools string) (map[string]string, erro
 	return files, nil
 }
 
-// judge asks for verdicts on objects that land in one cluster together, and writes them into the objects.
+// A batch is a question: what an API server says to objects that land in one cluster together.
+type batch struct {
+	Definitions map[string]string
+	Objects     []map[string]any
+	Stored      []map[string]any `json:",omitempty"` // what each of Objects takes the place of
+}
+
+// judge asks for verdicts on the objects of one overlay, and writes them into the objects.
 func (s *apiServer) judge(objects []Object) error {
-	batch := struct {
-		Definitions map[string]string
-		Objects     []map[string]any
-	}{s.definitions, nil}
+	question := batch{Definitions: s.definitions}
 	for _, o := range objects {
 		if o.Object != nil {
-			batch.Objects = append(batch.Objects, o.Object)
+			question.Objects = append(question.Objects, o.Object)
 		}
 	}
-	if len(batch.Objects) == 0 {
-		return nil
-	}
-	var verdicts []verdict
-	if err := s.exchange(batch, &verdicts); err != nil {
-		return fmt.Errorf("asking the API server's validation: %w", err)
-	}
-	if len(verdicts) != len(batch.Objects) {
-		return fmt.Errorf("asking the API server's validation: %d answers to %d objects", len(verdicts), len(batch.Objects))
+	verdicts, err := s.ask(question)
+	if err != nil {
+		return err
 	}
 	for i := range objects {
 		if objects[i].Object != nil {
@@ -160,12 +162,65 @@ func (s *apiServer) judge(objects []Object) error {
 	return nil
 }
 
+// JudgeUpdate asks the API server's code what it says to each object of head that takes the place of another one of base in
+// the same overlay, and notes in [Object.Fixed] what it refuses.
+func JudgeUpdate(ctx context.Context, tools string, base, head *Render) error {
+	server, err := startAPIServer(ctx, tools)
+	if err != nil {
+		return err
+	}
+	before := map[string]*Overlay{}
+	for _, o := range base.all() {
+		before[o.Name] = o
+	}
+	for _, o := range head.all() {
+		stored := map[Identity]map[string]any{}
+		if was := before[o.Name]; was != nil {
+			for _, object := range was.Objects {
+				stored[object.Identity()] = object.Object
+			}
+		}
+		question := batch{Definitions: server.definitions}
+		var asked []*Object
+		for i := range o.Objects {
+			object := &o.Objects[i]
+			if was := stored[object.Identity()]; was != nil && object.Object != nil && !reflect.DeepEqual(was, object.Object) {
+				question.Stored, question.Objects = append(question.Stored, was), append(question.Objects, object.Object)
+				asked = append(asked, object)
+			}
+		}
+		verdicts, err := server.ask(question)
+		if err != nil {
+			return err
+		}
+		for i, v := range verdicts {
+			asked[i].Fixed = findings(v.Fixed)
+		}
+	}
+	return nil
+}
+
+// ask returns a verdict on each object.
+func (s *apiServer) ask(question batch) ([]verdict, error) {
+	if len(question.Objects) == 0 {
+		return nil, nil
+	}
+	var verdicts []verdict
+	if err := s.exchange(question, &verdicts); err != nil {
+		return nil, fmt.Errorf("asking the API server's validation: %w", err)
+	}
+	if len(verdicts) != len(question.Objects) {
+		return nil, fmt.Errorf("asking the API server's validation: %d answers to %d objects", len(verdicts), len(question.Objects))
+	}
+	return verdicts, nil
+}
+
 // exchange asks and reads the answer. After an error nothing can be asked any more: an answer could belong to another question.
-func (s *apiServer) exchange(batch, verdicts any) error {
+func (s *apiServer) exchange(question, verdicts any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// The program reads a whole batch before it answers, so neither waits for the other.
-	err := json.NewEncoder(s.batches).Encode(batch)
+	err := json.NewEncoder(s.batches).Encode(question)
 	if err == nil {
 		err = s.answers.SetReadDeadline(time.Now().Add(answerTimeout))
 	}
@@ -184,7 +239,13 @@ func (o *Object) take(v verdict) {
 	if !v.Unknown {
 		o.Namespaced = v.Namespaced
 	}
-	for _, cause := range v.Refused {
-		o.Faults = append(o.Faults, Finding{Field: cause.Field, Problem: cause.Message})
+	o.Faults = append(o.Faults, findings(v.Refused)...)
+}
+
+func findings(causes []cause) []Finding {
+	var all []Finding
+	for _, c := range causes {
+		all = append(all, Finding{Field: c.Field, Problem: c.Message})
 	}
+	return all
 }

@@ -29,6 +29,19 @@ type Object struct {
 	Faults      []Finding // what is refused
 	Warnings    []string
 	PodSecurity string // why its pods are not let in
+
+	Fixed []Finding // why the object that it replaces cannot become this one, if [JudgeUpdate] asked
+}
+
+// An Identity is what the API server tells objects apart by.
+type Identity struct {
+	schema.GroupKind
+	Namespace, Name string
+}
+
+// Identity is the object's.
+func (o Object) Identity() Identity {
+	return Identity{o.GroupVersionKind().GroupKind(), o.GetNamespace(), o.GetName()}
 }
 
 // ID is the object as findings name it.

@@ -116,6 +116,9 @@ func compare(ctx context.Context, root, tools, revision string) (*change.Report,
 			return nil, err
 		}
 	}
+	if err := harness.JudgeUpdate(ctx, tools, base, head); err != nil {
+		return nil, err
+	}
 	return change.Between(base, head, facts), nil
 }
 

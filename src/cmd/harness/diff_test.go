@@ -96,6 +96,15 @@ func TestDiffExitsByHowGraveTheChangeIs(t *testing.T) {
 	}
 }
 
+func TestDiffSaysWhatTheAPIServerDoesNotChange(t *testing.T) {
+	root := clone(t)
+	edit(t, root, "environments/plain/web.yaml", "matchLabels:\n      app: web\n", "matchLabels:\n      app: web\n      part: front\n")
+	code, text := diffIn(t, root)
+	if code != 4 || !strings.Contains(text, "`Deployment/web`: Argo CD fails to sync it") || !strings.Contains(text, "(`spec.selector: Invalid value: field is immutable`)") {
+		t.Errorf("exit %d:\n%s", code, text)
+	}
+}
+
 func TestDiffRendersNothingFromAnUnsafeTree(t *testing.T) {
 	root := clone(t)
 	link := filepath.Join(root, "charts/shop/host")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,15 +28,15 @@ type server struct {
 
 func newServer() *server { return &server{custom: map[schema.GroupVersionKind]*customResource{}} }
 
-// A resource is how objects of one kind are read and created.
+// A resource is how objects of one kind are read, created and updated.
 type resource struct {
 	version  schema.GroupVersion
 	decode   func([]byte) (runtime.Object, error)
-	strategy rest.RESTCreateStrategy
+	strategy rest.RESTCreateUpdateStrategy
 }
 
-// create judges the objects of a batch, in their order. An error means that a definition cannot be used.
-func (s *server) create(batch Batch) ([]Verdict, error) {
+// judge answers to the objects of a batch, in their order. An error means that a definition cannot be used.
+func (s *server) judge(batch Batch) ([]Verdict, error) {
 	verdicts := make([]Verdict, len(batch.Objects)) // not nil: an empty batch has an empty answer
 	policies := newPolicies(batch.Objects)
 	for i, data := range batch.Objects {
@@ -47,7 +48,13 @@ func (s *server) create(batch Batch) ([]Verdict, error) {
 			verdicts[i].Unknown = true
 			continue
 		}
-		verdicts[i] = resource.create(data, policies)
+		object, verdict := resource.create(data, policies)
+		if object != nil && len(batch.Stored) > 0 {
+			if verdict.Fixed, err = s.replace(batch.Stored[i], object, resource, batch.Definitions); err != nil {
+				return nil, err
+			}
+		}
+		verdicts[i] = verdict
 	}
 	return verdicts, nil
 }
@@ -82,9 +89,9 @@ func decodeBuiltIn(data []byte) (runtime.Object, error) {
 	return object, err
 }
 
-// create follows the API server from the body of the request to the point where it would store the object. Unlike the API
-// server it goes on after unknown fields, so that one look shows everything.
-func (r *resource) create(data []byte, policies policies) Verdict {
+// create follows the API server from the body of the request to the point where it would store the object, which it returns,
+// or nil if nothing could be read. Unlike the API server it goes on after unknown fields, so that one look shows everything.
+func (r *resource) create(data []byte, policies policies) (runtime.Object, Verdict) {
 	verdict := Verdict{Namespaced: r.strategy.NamespaceScoped()}
 	object, err := r.decode(data)
 	if strict, ok := runtime.AsStrictDecodingError(err); ok {
@@ -95,28 +102,21 @@ func (r *resource) create(data []byte, policies policies) Verdict {
 		verdict.Refused = []Cause{{Message: err.Error()}}
 	}
 	if object == nil {
-		return verdict
+		return nil, verdict
 	}
 	metadata, err := meta.Accessor(object)
 	if err != nil {
 		verdict.Refused = append(verdict.Refused, Cause{Message: err.Error()})
-		return verdict
+		return nil, verdict
 	}
-	namespace := ""
-	if verdict.Namespaced {
-		namespace = metadata.GetNamespace()
-		if namespace == "" { // which clients fill in
-			namespace = metav1.NamespaceDefault
-		}
-	}
-	verdict.PodSecurity = policies.forbid(object, namespace)
+	ctx := r.request("create", metadata)
+	verdict.PodSecurity = policies.forbid(object, request.NamespaceValue(ctx))
 
 	var warnings recorder
-	ctx := request.WithNamespace(context.Background(), namespace)
-	ctx = request.WithRequestInfo(ctx, &request.RequestInfo{IsResourceRequest: true, Verb: "create", APIGroup: r.version.Group, APIVersion: r.version.Version})
 	ctx = warning.WithWarningRecorder(ctx, &warnings)
 	rest.WipeObjectMetaSystemFields(metadata)
 	rest.FillObjectMetaSystemFields(metadata)
+	metadata.SetUID(uid)
 	if metadata.GetName() == "" && metadata.GetGenerateName() != "" {
 		metadata.SetName(r.strategy.GenerateName(metadata.GetGenerateName()))
 	}
@@ -134,7 +134,21 @@ func (r *resource) create(data []byte, policies policies) Verdict {
 	}
 	verdict.Refused = append(verdict.Refused, causes(rest.BeforeCreate(r.strategy, ctx, object))...)
 	verdict.Warnings = warnings
-	return verdict
+	return object, verdict
+}
+
+// uid is every object's, so that what the API server derives from it, such as a Job's selector, is the same before and after
+// an update.
+const uid = "00000000-0000-0000-0000-000000000000"
+
+// request is the context of a request about an object.
+func (r *resource) request(verb string, metadata metav1.Object) context.Context {
+	namespace := ""
+	if r.strategy.NamespaceScoped() {
+		namespace = cmp.Or(metadata.GetNamespace(), metav1.NamespaceDefault) // which clients fill in
+	}
+	return request.WithRequestInfo(request.WithNamespace(context.Background(), namespace),
+		&request.RequestInfo{IsResourceRequest: true, Verb: verb, APIGroup: r.version.Group, APIVersion: r.version.Version})
 }
 
 // strictCause takes the field out of an error such as `unknown field "spec.replicaCuont"`.

@@ -24,7 +24,7 @@ import (
 // customResource is one version of a custom resource definition, compiled.
 type customResource struct {
 	schema   *structural.Structural
-	strategy rest.RESTCreateStrategy
+	strategy rest.RESTCreateUpdateStrategy
 }
 
 // definition returns nil for a kind that is not defined, or not in this version.

@@ -1,5 +1,6 @@
-// Command apiserver answers what a Kubernetes API server would say to new objects, with the API server's own code: strict
-// decoding, defaults, validation, the schemas and expressions of custom resource definitions, and Pod Security admission.
+// Command apiserver answers what a Kubernetes API server would say to new objects, and to changed ones, with the API server's
+// own code: strict decoding, defaults, validation, the schemas and expressions of custom resource definitions, and Pod Security
+// admission.
 //
 // It reads batches from standard input, each a JSON value, and answers each with a list of verdicts, until the input ends.
 // A batch is what lands in one cluster together. It must not know what the objects are for: it is the judge of what a
@@ -16,10 +17,11 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// A Batch is a set of objects to create in an empty cluster.
+// A Batch is a set of objects to create in an empty cluster, or, with Stored, to put in the place of others.
 type Batch struct {
 	Definitions map[string]string // file of the custom resource definition of each "Kind.group"
 	Objects     []json.RawMessage
+	Stored      []json.RawMessage // what is there under the name of each of Objects; empty when all are new
 }
 
 // A Verdict is the answer to one object.
@@ -29,6 +31,7 @@ type Verdict struct {
 	Refused     []Cause  // why it is not created
 	Warnings    []string // what the API server says although it creates it
 	PodSecurity string   // why its pods, or those of its template, are not created
+	Fixed       []Cause  // why the stored object cannot become this one, without the values
 }
 
 // A Cause is one thing that the API server refuses, in its words.
@@ -55,7 +58,10 @@ func serve(in io.Reader, out io.Writer) error {
 		} else if err != nil {
 			return fmt.Errorf("reading a batch: %w", err)
 		}
-		verdicts, err := server.create(batch)
+		if len(batch.Stored) > 0 && len(batch.Stored) != len(batch.Objects) {
+			return fmt.Errorf("reading a batch: %d stored objects for %d new ones", len(batch.Stored), len(batch.Objects))
+		}
+		verdicts, err := server.judge(batch)
 		if err != nil {
 			return err
 		}

@@ -90,9 +90,9 @@ func init() {
 	capabilities.Setup(true, 0) // clusters allow privileged pods, or their own could not run; Pod Security says where
 }
 
-// strategies says what the API server does with a new object of each built-in kind that it stores: these are the values
-// that its own registry creates with. A kind that is missing here cannot be judged, and is answered so.
-var strategies = map[schema.GroupKind]rest.RESTCreateStrategy{
+// strategies says what the API server does with objects of each built-in kind that it stores: these are the values that its
+// own registry creates and updates with. A kind that is missing here cannot be judged, and is answered so.
+var strategies = map[schema.GroupKind]rest.RESTCreateUpdateStrategy{
 	{Kind: "ConfigMap"}:             configmap.Strategy,
 	{Kind: "Endpoints"}:             endpoint.Strategy,
 	{Kind: "Event"}:                 event.Strategy,

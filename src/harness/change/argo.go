@@ -131,7 +131,7 @@ func (a argo) plan(t twin, object Object) (does, warning string, severity Severi
 			}
 		case len(object.Refused) > 0:
 			does, severity = "fails to sync it", Danger
-			warning = "the API server does not change these fields: delete the object first, or give it the annotation " + optionsAnnotation + ": Replace=true,Force=true for one sync"
+			warning = "the API server refuses the change: delete the object first, give it another name, or the annotation " + optionsAnnotation + ": Replace=true,Force=true for one sync"
 		case replace:
 			does = "replaces it in place"
 		case slices.Contains(a.options, "ServerSideApply=true"):

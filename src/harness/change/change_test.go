@@ -197,7 +197,7 @@ func TestConsequences(t *testing.T) {
 			edits:    [][2]string{{"  kind: Role\n  name: web", "  kind: ClusterRole\n  name: admin"}},
 			severity: Danger, verdict: "2 changes of access, 1 object changed, no deletions",
 			section: "Look at this before you merge",
-			want:    []string{"**mainnet**: `RoleBinding/web`: Argo CD fails to sync it — the API server does not change these fields: delete the object first, or give it the annotation argocd.argoproj.io/sync-options: Replace=true,Force=true for one sync (`roleRef.kind`, `roleRef.name`)"},
+			want:    []string{"**mainnet**: `RoleBinding/web`: Argo CD fails to sync it — the API server refuses the change: delete the object first, give it another name, or the annotation argocd.argoproj.io/sync-options: Replace=true,Force=true for one sync (`roleRef: Invalid value: field is immutable`)"},
 		}, {
 			name:     "a volume goes",
 			edits:    [][2]string{without("kind: PersistentVolumeClaim")},
@@ -209,13 +209,13 @@ func TestConsequences(t *testing.T) {
 			edits:    [][2]string{{"storage: 5Gi", "storage: 1Gi"}},
 			severity: Danger, verdict: "1 object changed, no deletions",
 			section: "Look at this before you merge",
-			want:    []string{"**mainnet**: `PersistentVolumeClaim/uploads`: Argo CD fails to sync it — the API server does not change these fields: delete the object first, or give it the annotation argocd.argoproj.io/sync-options: Replace=true,Force=true for one sync (`spec.resources.requests.storage`)"},
+			want:    []string{"**mainnet**: `PersistentVolumeClaim/uploads`: Argo CD fails to sync it — the API server refuses the change: delete the object first, give it another name, or the annotation argocd.argoproj.io/sync-options: Replace=true,Force=true for one sync (`spec.resources.requests.storage: Forbidden: field can not be less than status.capacity`)"},
 		}, {
 			name:     "a field that cannot be changed, replaced by force",
 			edits:    [][2]string{{"  name: store\n  namespace: shop\nspec:\n  replicas: 1\n  serviceName: store", "  name: store\n  namespace: shop\n  annotations:\n    argocd.argoproj.io/sync-options: Replace=true,Force=true\nspec:\n  replicas: 1\n  serviceName: shop"}},
 			severity: Danger, verdict: "1 object changed, no deletions",
 			section: "Look at this before you merge",
-			want:    []string{"**mainnet**: `StatefulSet/store`: Argo CD deletes it and creates it again — stops its pods; their volume claims stay behind in between (`spec.serviceName`)"},
+			want:    []string{"**mainnet**: `StatefulSet/store`: Argo CD deletes it and creates it again — stops its pods; their volume claims stay behind in between (`spec.serviceName: Invalid value: field is immutable`)"},
 		}, {
 			name:     "items of a list are matched by what the API server merges them by",
 			edits:    [][2]string{{"    - name: http\n      port: 80\n      targetPort: http\n", "    - name: admin\n      port: 81\n    - name: http\n      port: 80\n      targetPort: web\n"}},
@@ -234,6 +234,9 @@ func TestConsequences(t *testing.T) {
 			}
 			base := render(map[string]string{"mainnet": shop}, argocd)
 			head := render(map[string]string{"mainnet": after}, argocd)
+			if err := harness.JudgeUpdate(t.Context(), "../../..", base, head); err != nil {
+				t.Fatal(err)
+			}
 			report := Between(base, head, Facts{})
 			n := report.Networks[0]
 			if n.Severity != tt.severity || n.Verdict != tt.verdict {

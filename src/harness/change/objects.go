@@ -5,9 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"jupiter-dex-integration/src/harness"
 )
 
@@ -30,7 +27,7 @@ type Object struct {
 	Wave      int      `json:"wave,omitempty"`
 	Severity  Severity `json:"severity"`
 	Warning   string   `json:"warning,omitempty"` // what goes wrong or is lost
-	Refused   []string `json:"refused,omitempty"` // fields that the API server does not change
+	Refused   []string `json:"refused,omitempty"` // what the API server says to the change, if it does not take it
 }
 
 // A twin is one object in both renders; a side that lacks it is nil.
@@ -41,17 +38,11 @@ type twin struct {
 
 func (t twin) either() *harness.Object { return cmp.Or(t.head, t.base) }
 
-// identity is what the API server tells objects apart by.
-type identity struct {
-	schema.GroupKind
-	namespace, name string
-}
-
 // pair matches the objects of two renders and compares them. Equal ones are left out of changed, sorted by identity.
 func pair(base, head []harness.Object) []twin {
-	twins := map[identity]*twin{}
+	twins := map[harness.Identity]*twin{}
 	at := func(o harness.Object) *twin {
-		id := identity{o.GroupVersionKind().GroupKind(), o.GetNamespace(), o.GetName()}
+		id := o.Identity()
 		if twins[id] == nil {
 			twins[id] = &twin{}
 		}
@@ -97,9 +88,10 @@ func (s *sides) objects(pairs []twin) []Object {
 			for _, d := range t.changes {
 				object.Fields = append(object.Fields, d.field())
 			}
-		}
-		if object.Action == Changed {
-			object.Refused = immutableFields(t)
+			for _, f := range t.head.Fixed {
+				problem, _, _ := strings.Cut(f.Problem, "\n") // what follows is the difference of two Go values
+				object.Refused = append(object.Refused, f.Field+": "+harness.Masked(problem))
+			}
 		}
 		object.Argo, object.Warning, object.Severity = a.plan(t, object)
 		phases[object.key()] = phase(*o)
@@ -156,57 +148,4 @@ func loses(o harness.Object) (what string, severity Severity) {
 		return "what it guarded is guarded no longer", Warning
 	}
 	return "", Notice
-}
-
-// immutable reports whether the API server refuses to change a field of an existing object, after the functions
-// Validate…Update of k8s.io/kubernetes/pkg/apis/*/validation.
-func immutable(before harness.Object, path string) bool {
-	under := func(fields ...string) bool {
-		return slices.ContainsFunc(fields, func(f string) bool {
-			return path == f || strings.HasPrefix(path, f+".") || strings.HasPrefix(path, f+"[") || strings.HasPrefix(path, f+" ")
-		})
-	}
-	switch kind := before.GroupVersionKind().GroupKind().String(); kind {
-	case "Deployment.apps", "ReplicaSet.apps", "DaemonSet.apps":
-		return under("spec.selector")
-	case "StatefulSet.apps":
-		return under("spec") && !under("spec.replicas", "spec.ordinals", "spec.template", "spec.updateStrategy", "spec.revisionHistoryLimit", "spec.persistentVolumeClaimRetentionPolicy", "spec.minReadySeconds")
-	case "Job.batch":
-		return under("spec.template", "spec.selector", "spec.completionMode", "spec.podFailurePolicy", "spec.successPolicy", "spec.backoffLimitPerIndex")
-	case "PersistentVolumeClaim":
-		return under("spec") && !under("spec.resources.requests", "spec.volumeAttributesClassName")
-	case "Pod":
-		return under("spec") && !under("spec.activeDeadlineSeconds", "spec.terminationGracePeriodSeconds", "spec.tolerations") && !strings.HasSuffix(path, "].image")
-	case "Secret", "ConfigMap":
-		fixed, _, _ := nestedBool(before, "immutable")
-		return kind == "Secret" && under("type") || fixed && under("data", "binaryData", "stringData", "immutable")
-	case "RoleBinding.rbac.authorization.k8s.io", "ClusterRoleBinding.rbac.authorization.k8s.io":
-		return under("roleRef")
-	case "StorageClass.storage.k8s.io":
-		return under("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode")
-	case "PriorityClass.scheduling.k8s.io":
-		return under("value", "preemptionPolicy")
-	}
-	return false
-}
-
-// shrinks reports a claim that asks for less than before, which no storage can give.
-func shrinks(t twin) bool {
-	before, isClaim := t.base.Typed.(*corev1.PersistentVolumeClaim)
-	after, stays := t.head.Typed.(*corev1.PersistentVolumeClaim)
-	return isClaim && stays && after.Spec.Resources.Requests.Storage().Cmp(*before.Spec.Resources.Requests.Storage()) < 0
-}
-
-// immutableFields lists the changes of an object that the API server refuses.
-func immutableFields(t twin) []string {
-	var fields []string
-	for _, d := range t.changes {
-		if immutable(*t.base, d.path) {
-			fields = append(fields, d.path)
-		}
-	}
-	if shrinks(t) {
-		fields = append(fields, "spec.resources.requests.storage")
-	}
-	return fields
 }

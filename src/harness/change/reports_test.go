@@ -79,7 +79,11 @@ func TestExampleReports(t *testing.T) {
 				base = load(t, root)
 			}
 			apply(t, root, pr.edits)
-			report := change.Between(base, load(t, root), change.Facts{})
+			head := load(t, root)
+			if err := harness.JudgeUpdate(t.Context(), repository, base, head); err != nil {
+				t.Fatal(err)
+			}
+			report := change.Between(base, head, change.Facts{})
 			got := page(pr.title, pr.story, pr.edits) + change.Markdown(report, change.CommentLimit)
 
 			file := filepath.Join(repository, "docs/reports", pr.name+".md")
