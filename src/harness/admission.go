@@ -53,7 +53,10 @@ type verdict struct {
 	Fixed       []cause // why the stored one cannot become this one
 }
 
-type cause struct{ Field, Message string }
+type cause struct {
+	Field, Message string
+	Known          []string // the fields that there are in the place of an unknown one
+}
 
 // An apiServer is the running program. It is started once in a process and ends with it, as its input then does: what it
 // has compiled serves every render.
@@ -245,7 +248,7 @@ func (o *Object) take(v verdict) {
 func findings(causes []cause) []Finding {
 	var all []Finding
 	for _, c := range causes {
-		all = append(all, Finding{Field: c.Field, Problem: c.Message})
+		all = append(all, Finding{Field: c.Field, Problem: c.Message + suggestion(c.Field[strings.LastIndex(c.Field, ".")+1:], c.Known)})
 	}
 	return all
 }

@@ -48,7 +48,7 @@ func TestClusterSaysTheSame(t *testing.T) {
 				words := object.Warnings
 				for _, fault := range object.Faults {
 					text := fault.what()
-					if fault.Problem == "unknown field" {
+					if strings.HasPrefix(fault.Problem, "unknown field") {
 						text = `unknown field "` + fault.Field + `"`
 					}
 					words = append(words, text)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -32,6 +33,7 @@ func newServer() *server { return &server{custom: map[schema.GroupVersionKind]*c
 type resource struct {
 	version  schema.GroupVersion
 	decode   func([]byte) (runtime.Object, error)
+	fields   func(parents []string) []string // of what lies under them
 	strategy rest.RESTCreateUpdateStrategy
 }
 
@@ -66,13 +68,18 @@ func (s *server) resource(data []byte, definitions map[string]string) (*resource
 		return nil, err
 	}
 	if strategy, ok := strategies[gvk.GroupKind()]; ok && legacyscheme.Scheme.Recognizes(*gvk) {
-		return &resource{gvk.GroupVersion(), decodeBuiltIn, strategy}, nil
+		empty, err := legacyscheme.Scheme.New(*gvk)
+		if err != nil {
+			return nil, err
+		}
+		fields := func(parents []string) []string { return fieldsOf(reflect.TypeOf(empty), parents) }
+		return &resource{gvk.GroupVersion(), decodeBuiltIn, fields, strategy}, nil
 	}
 	custom, err := s.definition(*gvk, definitions)
 	if custom == nil {
 		return nil, err
 	}
-	return &resource{gvk.GroupVersion(), custom.decode, custom.strategy}, nil
+	return &resource{gvk.GroupVersion(), custom.decode, custom.fields, custom.strategy}, nil
 }
 
 // decoder reads built-in kinds as the API server does: strictly, with defaults, into the type that it validates.
@@ -96,7 +103,11 @@ func (r *resource) create(data []byte, policies policies) (runtime.Object, Verdi
 	object, err := r.decode(data)
 	if strict, ok := runtime.AsStrictDecodingError(err); ok {
 		for _, err := range strict.Errors() {
-			verdict.Refused = append(verdict.Refused, strictCause(err))
+			cause := strictCause(err)
+			if cause.Message == unknownField {
+				cause.Known = siblings(cause.Field, r.fields)
+			}
+			verdict.Refused = append(verdict.Refused, cause)
 		}
 	} else if err != nil {
 		verdict.Refused = []Cause{{Message: err.Error()}}
@@ -150,6 +161,8 @@ func (r *resource) request(verb string, metadata metav1.Object) context.Context 
 	return request.WithRequestInfo(request.WithNamespace(context.Background(), namespace),
 		&request.RequestInfo{IsResourceRequest: true, Verb: verb, APIGroup: r.version.Group, APIVersion: r.version.Version})
 }
+
+const unknownField = "unknown field"
 
 // strictCause takes the field out of an error such as `unknown field "spec.replicaCuont"`.
 func strictCause(err error) Cause {

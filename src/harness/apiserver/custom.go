@@ -127,7 +127,7 @@ func (c *customResource) decode(data []byte) (runtime.Object, error) {
 	defaulting.Default(object.Object, c.schema)
 
 	for _, field := range append(unknown, embedded...) {
-		strict = append(strict, fmt.Errorf("unknown field %q", field))
+		strict = append(strict, fmt.Errorf(unknownField+" %q", field))
 	}
 	if len(strict) > 0 {
 		return object, runtime.NewStrictDecodingError(strict)

@@ -38,6 +38,7 @@ type Verdict struct {
 type Cause struct {
 	Field   string // empty when the whole object is meant
 	Message string
+	Known   []string `json:",omitempty"` // the fields that there are in the place of an unknown one
 }
 
 func main() {

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -102,5 +104,35 @@ func TestUnreadableDefinitionIsAnError(t *testing.T) {
 	err := serve(strings.NewReader(`{"Definitions": {"Widget.example.com": "missing.yaml"}, "Objects": [{"apiVersion": "example.com/v1", "kind": "Widget"}]}`), &bytes.Buffer{})
 	if err == nil || !strings.Contains(err.Error(), "reading the definition of Widget") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Path of an unknown field, and some of the fields that there are beside it.
+func TestAnUnknownFieldComesWithThoseThatThereAre(t *testing.T) {
+	definition := filepath.Join(t.TempDir(), "widgets.yaml")
+	if err := os.WriteFile(definition, []byte(widgets), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ object, field, known, unknown string }{
+		{`{apiVersion: v1, kind: Pod, spec: {containers: [{}, {imagePullPolcy: Always}]}}`, "spec.containers[1].imagePullPolcy", "imagePullPolicy", "containers"},
+		{`{apiVersion: v1, kind: Pod, spec: {containers: [{startupProbe: {httpGet: {prot: 1}}}]}}`, "spec.containers[0].startupProbe.httpGet.prot", "port", ""},
+		{`{apiVersion: v1, kind: Pod, spec: {volumes: [{name: v, secert: {secretName: s}}]}}`, "spec.volumes[0].secert", "secret", "secretName"}, // of an embedded struct
+		{`{apiVersion: v1, kind: Pod, lables: {a: b}}`, "lables", "metadata", "labels"},
+		{`{apiVersion: v1, kind: Pod, metadata: {lables: {a: b}}}`, "metadata.lables", "labels", "spec"},
+		{`{apiVersion: v1, kind: Pod, metadata: {managedFields: [{fieldsV1: {}, tmie: null}]}}`, "metadata.managedFields[0].tmie", "time", ""},
+		{`{apiVersion: example.com/v1, kind: Widget, spec: {color: red}}`, "spec.color", "colour", "spec"},
+		{`{apiVersion: example.com/v1, kind: Widget, spec: {parts: [{by: {maker: {naem: x}}}]}}`, "spec.parts[0].by.maker.naem", "name", ""},
+		{`{apiVersion: example.com/v1, kind: Widget, metadata: {lables: {a: b}}}`, "metadata.lables", "labels", "spec"},
+	} {
+		verdicts, err := newServer().judge(Batch{Definitions: map[string]string{"Widget.example.com": definition}, Objects: []json.RawMessage{asJSON(t, tt.object)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(verdicts[0].Refused, func(c Cause) bool { return c.Field == tt.field && c.Message == "unknown field" })
+		if i < 0 {
+			t.Errorf("%s: refused %+v", tt.object, verdicts[0].Refused)
+		} else if known := verdicts[0].Refused[i].Known; !slices.Contains(known, tt.known) || slices.Contains(known, tt.unknown) {
+			t.Errorf("%s: beside it there are %v", tt.field, known)
+		}
 	}
 }

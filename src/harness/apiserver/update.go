@@ -46,7 +46,9 @@ func (r *resource) update(object, old runtime.Object) []Cause {
 	anyway := valueless(rest.ValidateCreate(r.request("create", metadata), object, r.strategy))
 	ctx := r.request("update", metadata)
 	r.strategy.PrepareForUpdate(ctx, object, old)
-	return slices.DeleteFunc(valueless(rest.ValidateUpdate(ctx, object, old, r.strategy)), func(c Cause) bool { return slices.Contains(anyway, c) })
+	return slices.DeleteFunc(valueless(rest.ValidateUpdate(ctx, object, old, r.strategy)), func(c Cause) bool {
+		return slices.ContainsFunc(anyway, func(a Cause) bool { return a.Field == c.Field && a.Message == c.Message })
+	})
 }
 
 // settle fills in what a cluster has done to a stored object since, and what a patch of it therefore leaves as it is.

@@ -35,6 +35,12 @@ spec:
             properties:
               colour: {type: string, maxLength: 9, x-kubernetes-validations: [{rule: self == oldSelf, message: paint does not come off}]}
               size: {type: integer, maximum: 9}
+              parts:
+                type: array
+                items:
+                  type: object
+                  properties:
+                    by: {type: object, additionalProperties: {type: object, properties: {name: {type: string}}}}
   - <<: *v1
     name: v2
     storage: false
