@@ -47,6 +47,10 @@ func TestCiliumNamesTheHostsOutside(t *testing.T) {
 		t.Fatal(output)
 	}
 	o := &Overlay{Objects: Decode([]byte(output))}
+	o.workloads = workloads(o.Objects)
+	for _, finding := range checkNetworkPaths(o) {
+		t.Error(finding)
+	}
 	got := map[string][]string{}
 	for _, policy := range custom[fqdnPolicy](o, schema.GroupKind{Group: "cilium.io", Kind: "CiliumNetworkPolicy"}) {
 		component := policy.Spec.EndpointSelector.MatchLabels["app.kubernetes.io/component"]

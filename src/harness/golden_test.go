@@ -107,6 +107,9 @@ func TestReach(t *testing.T) {
 	policy := func(app, spec string) string {
 		return "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: " + app + ", namespace: shop}\nspec: {podSelector: {matchLabels: {app: " + app + "}}, policyTypes: [Ingress, Egress], " + spec + "}\n---\n"
 	}
+	cilium := func(app, spec string) string {
+		return "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: " + app + ", namespace: shop}\nspec: {endpointSelector: {matchLabels: {'k8s:app': " + app + "}}, " + spec + "}\n---\n"
+	}
 	web, store := pod("web", "{containerPort: 8080, name: http}"), pod("store", "{containerPort: 6379}")
 	const toStore, fromWeb = "egress: [{to: [{podSelector: {matchLabels: {app: store}}}], ports: [{port: 6379}]}]", "ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]"
 	for _, tt := range []struct {
@@ -128,8 +131,26 @@ func TestReach(t *testing.T) {
 			"web → every pod of this namespace 53/UDP", "web → pods with k8s-app=kube-dns of namespace kube-system 53/UDP",
 		}},
 		{"policies add up", web + policy("web", "egress: []") + strings.Replace(policy("web", "egress: [{}]"), "name: web", "name: other", 1), []string{"web → anyone any port"}},
-		{"hosts by name", web + policy("web", "egress: []") + "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: web, namespace: shop}\nspec: {endpointSelector: {matchLabels: {app: web}}, egress: [{toFQDNs: [{matchName: api.example.com}, {matchPattern: '*.example.org'}], toPorts: [{ports: [{port: \"443\", protocol: TCP}]}]}]}\n", []string{
+		{"hosts by name", web + policy("web", "egress: []") + cilium("web", "egress: [{toFQDNs: [{matchName: api.example.com}, {matchPattern: '*.example.org'}], toPorts: [{ports: [{port: '443', protocol: TCP}]}]}]"), []string{
 			"web → host *.example.org 443/TCP", "web → host api.example.com 443/TCP",
+		}},
+		{"Cilium's labels of pods, on both sides", web + store + cilium("web", "ingress: [], egress: [{toEndpoints: [{matchLabels: {'any:app': store}}], toPorts: [{ports: [{port: '6379'}]}]}]") +
+			cilium("store", "ingress: [{fromEndpoints: [{matchExpressions: [{key: 'k8s:app', operator: In, values: [web]}]}]}], egress: []"), []string{"web → store 6379/TCP"}},
+		{"Cilium's side alone opens nothing", web + store + cilium("web", "ingress: [], egress: [{toEndpoints: [{}]}]") + policy("store", "ingress: []"), []string{"web → every pod of this namespace any port"}},
+		{"Cilium's policy adds to the other", web + store + policy("web", "egress: []") + cilium("web", "egress: [{toEndpoints: [{matchLabels: {app: store}}]}]") + policy("store", fromWeb), []string{"web → store any port"}},
+		{"Cilium's labels of namespaces", web + cilium("web", "ingress: [{}], egress: [{toEndpoints: [{matchLabels: {'k8s:io.kubernetes.pod.namespace': kube-system, 'k8s:k8s-app': kube-dns}}, {matchLabels: {'k8s:io.cilium.k8s.namespace.labels.team': a}}], toPorts: [{ports: [{port: '53', protocol: ANY}]}]}]"), []string{
+			"web → every pod of namespaces with team=a 53/TCP", "web → every pod of namespaces with team=a 53/UDP",
+			"web → pods with k8s-app=kube-dns of namespace kube-system 53/TCP", "web → pods with k8s-app=kube-dns of namespace kube-system 53/UDP",
+		}},
+		{"a port for anybody", web + cilium("web", "egress: [], ingress: [{toPorts: [{ports: [{port: http, protocol: TCP}]}]}]"), []string{"anyone → web 8080/TCP"}},
+		{"Cilium's addresses and entities", web + cilium("web", "ingress: [], egress: [{toCIDRSet: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}], toEntities: [kube-apiserver]}]"), []string{
+			"web → 10.0.0.0/8 except 10.1.0.0/16 any port", "web → Cilium's entity kube-apiserver any port",
+		}},
+		{"Cilium's whole cluster", web + store + cilium("web", "ingress: [], egress: [{toEntities: [cluster]}]") + policy("store", fromWeb), []string{
+			"web → Cilium's entity cluster any port", "web → every pod of any namespace any port", "web → store any port",
+		}},
+		{"what is not evaluated is told", web + cilium("web", "ingress: [], egress: [{toServices: [{}]}], egressDeny: [{}]"), []string{
+			"web → the denied of a Cilium policy (NOT EVALUATED) any port", "web → toServices of a Cilium policy (NOT EVALUATED) any port",
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

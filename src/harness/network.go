@@ -21,15 +21,24 @@ type port struct {
 	name     string
 }
 
-// A policyRule is one ingress or egress rule, the two being alike but for their names.
+// A policyRule is one ingress or egress rule, the two being alike but for their names. Without peers it means everybody,
+// without ports every port.
 type policyRule struct {
-	peers []networkingv1.NetworkPolicyPeer
+	peers []peer
 	ports []networkingv1.NetworkPolicyPort
+}
+
+// A peer is whom a rule means: pods or addresses, or what only Cilium knows.
+type peer struct {
+	networkingv1.NetworkPolicyPeer
+	host  string // a host outside, or a pattern of names
+	other string // anybody else, for people
 }
 
 // rules returns what the policies allow a workload's pods in one direction. With isolated false no policy covers them and
 // everything is allowed.
 func (o *Overlay) rules(w Workload, direction networkingv1.PolicyType) (rules []policyRule, isolated bool) {
+	rules, isolated = o.ciliumRules(w, direction)
 	for _, policy := range objects[*networkingv1.NetworkPolicy](o) {
 		selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
 		if err != nil || !selector.Matches(labels.Set(w.Pods.Labels)) || !slices.Contains(policyTypes(policy), direction) {
@@ -38,15 +47,23 @@ func (o *Overlay) rules(w Workload, direction networkingv1.PolicyType) (rules []
 		isolated = true
 		if direction == networkingv1.PolicyTypeIngress {
 			for _, rule := range policy.Spec.Ingress {
-				rules = append(rules, policyRule{rule.From, rule.Ports})
+				rules = append(rules, policyRule{peersOf(rule.From), rule.Ports})
 			}
 		} else {
 			for _, rule := range policy.Spec.Egress {
-				rules = append(rules, policyRule{rule.To, rule.Ports})
+				rules = append(rules, policyRule{peersOf(rule.To), rule.Ports})
 			}
 		}
 	}
 	return rules, isolated
+}
+
+func peersOf(list []networkingv1.NetworkPolicyPeer) []peer {
+	var all []peer
+	for _, p := range list {
+		all = append(all, peer{NetworkPolicyPeer: p})
+	}
+	return all
 }
 
 // policyTypes are the directions that a policy isolates; unset it is ingress, and egress if there are egress rules.
@@ -62,15 +79,15 @@ func policyTypes(policy *networkingv1.NetworkPolicy) []networkingv1.PolicyType {
 }
 
 // allows reports whether the policies let a workload's pods connect in one direction on a port with a peer that fits.
-func (o *Overlay) allows(w Workload, direction networkingv1.PolicyType, p port, fits func(networkingv1.NetworkPolicyPeer) bool) bool {
+func (o *Overlay) allows(w Workload, direction networkingv1.PolicyType, p port, fits func(peer) bool) bool {
 	rules, isolated := o.rules(w, direction)
 	if !isolated {
 		return true
 	}
 	return slices.ContainsFunc(rules, func(rule policyRule) bool {
-		peer := len(rule.peers) == 0 || slices.ContainsFunc(rule.peers, fits)
+		meant := len(rule.peers) == 0 || slices.ContainsFunc(rule.peers, fits)
 		open := len(rule.ports) == 0 || slices.ContainsFunc(rule.ports, p.opens)
-		return peer && open
+		return meant && open
 	})
 }
 
@@ -95,7 +112,7 @@ func (p port) opens(allowed networkingv1.NetworkPolicyPort) bool {
 }
 
 // podsOf fits peers that stand for a workload's pods. Address blocks never do: where pods get their addresses from is not known.
-func (o *Overlay) podsOf(w Workload) func(networkingv1.NetworkPolicyPeer) bool {
+func (o *Overlay) podsOf(w Workload) func(peer) bool {
 	namespace := labels.Set{corev1.LabelMetadataName: w.GetNamespace()}
 	for object, ns := range objects[*corev1.Namespace](o) {
 		if object.GetName() == w.GetNamespace() {
@@ -106,14 +123,16 @@ func (o *Overlay) podsOf(w Workload) func(networkingv1.NetworkPolicyPeer) bool {
 		parsed, err := metav1.LabelSelectorAsSelector(selector)
 		return err == nil && (selector == nil || parsed.Matches(set))
 	}
-	return func(peer networkingv1.NetworkPolicyPeer) bool {
-		return peer.IPBlock == nil && matches(peer.NamespaceSelector, namespace) && matches(peer.PodSelector, labels.Set(w.Pods.Labels))
+	return func(p peer) bool {
+		return p.host == "" && p.other == "" && p.IPBlock == nil && matches(p.NamespaceSelector, namespace) && matches(p.PodSelector, labels.Set(w.Pods.Labels))
 	}
 }
 
-// outside fits peers that can be an address outside of the cluster, anyone fits every peer.
-func outside(peer networkingv1.NetworkPolicyPeer) bool { return peer.IPBlock != nil }
-func anyone(networkingv1.NetworkPolicyPeer) bool       { return true }
+// outside fits peers that can be a host outside of the cluster, anyone fits every peer.
+func outside(host string) func(peer) bool {
+	return func(p peer) bool { return p.IPBlock != nil || p.named(host) }
+}
+func anyone(peer) bool { return true }
 
 // containerPort returns the port of a workload's containers that a Service's target means.
 func (w Workload) containerPort(target intstr.IntOrString) (port, bool) {

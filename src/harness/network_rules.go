@@ -98,7 +98,7 @@ func checkNetworkPaths(o *Overlay) []Finding {
 		}
 		service, inCluster := o.service(a)
 		if service == nil {
-			peer := outside
+			peer := outside(a.host)
 			if inCluster {
 				peer = anyone // somebody else's pods, whose labels are not known
 			}

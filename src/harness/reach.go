@@ -9,8 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -47,9 +45,6 @@ func (o *Overlay) Reach() []Flow {
 		}
 		for _, far := range o.far(from, networkingv1.PolicyTypeIngress, all) {
 			flows = append(flows, Flow{far.peer, names[i], far.port})
-		}
-		for _, far := range o.byName(from) {
-			flows = append(flows, Flow{names[i], far.peer, far.port})
 		}
 	}
 	slices.SortFunc(flows, func(a, b Flow) int {
@@ -174,7 +169,13 @@ func portName(w Workload, direction networkingv1.PolicyType, p networkingv1.Netw
 }
 
 // peerName describes a policy's peer.
-func peerName(peer networkingv1.NetworkPolicyPeer) string {
+func peerName(peer peer) string {
+	switch {
+	case peer.host != "":
+		return "host " + peer.host
+	case peer.other != "":
+		return peer.other
+	}
 	if block := peer.IPBlock; block != nil {
 		if len(block.Except) == 0 {
 			return block.CIDR
@@ -199,65 +200,6 @@ func peerName(peer networkingv1.NetworkPolicyPeer) string {
 
 func emptySelector(s *metav1.LabelSelector) bool {
 	return s == nil || len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0
-}
-
-var ciliumKind = schema.GroupKind{Group: "cilium.io", Kind: "CiliumNetworkPolicy"}
-
-// ciliumPolicy is the part of a CiliumNetworkPolicy that opens ways which a NetworkPolicy cannot express.
-type ciliumPolicy struct {
-	Spec struct {
-		EndpointSelector metav1.LabelSelector `json:"endpointSelector"`
-		Egress           []struct {
-			ToFQDNs []struct {
-				MatchName    string `json:"matchName"`
-				MatchPattern string `json:"matchPattern"`
-			} `json:"toFQDNs"`
-			ToEntities []string `json:"toEntities"`
-			ToCIDR     []string `json:"toCIDR"`
-			ToPorts    []struct {
-				Ports []struct {
-					Port     string `json:"port"`
-					Protocol string `json:"protocol"`
-				} `json:"ports"`
-			} `json:"toPorts"`
-		} `json:"egress"`
-	} `json:"spec"`
-}
-
-// byName returns the hosts that Cilium lets a workload's pods connect to. Rules towards pods (toEndpoints) are left out:
-// NetworkPolicies of the same pods state those.
-func (o *Overlay) byName(w Workload) []far {
-	var fars []far
-	for _, policy := range custom[ciliumPolicy](o, ciliumKind) {
-		selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.EndpointSelector)
-		if err != nil || !selector.Matches(labels.Set(w.Pods.Labels)) {
-			continue
-		}
-		for _, rule := range policy.Spec.Egress {
-			var peers, ports []string
-			for _, name := range rule.ToFQDNs {
-				peers = append(peers, "host "+cmp.Or(name.MatchName, name.MatchPattern))
-			}
-			for _, entity := range rule.ToEntities {
-				peers = append(peers, "Cilium's entity "+entity)
-			}
-			peers = append(peers, rule.ToCIDR...)
-			for _, to := range rule.ToPorts {
-				for _, p := range to.Ports {
-					ports = append(ports, p.Port+"/"+cmp.Or(p.Protocol, "ANY"))
-				}
-			}
-			if len(ports) == 0 {
-				ports = []string{everyPort}
-			}
-			for _, peer := range peers {
-				for _, p := range ports {
-					fars = append(fars, far{peer, p})
-				}
-			}
-		}
-	}
-	return fars
 }
 
 // reachTable is Reach for people, one row per pair of ends.
