@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+
+	"jupiter-dex-integration/src/harness/difference"
 )
 
 // renderRules compare the variants.
@@ -58,8 +60,8 @@ func checkQuietUpgrade(o *Overlay) []Finding {
 		after[w.ID()] = w
 	}
 	for _, w := range o.workloads {
-		for _, d := range differences(w.template(), after[w.ID()].template()) {
-			all = append(all, Finding{Object: w.ID(), Field: join(w.At, d.path), Problem: "changes with the chart's version"})
+		for _, d := range difference.Between(w.template(), after[w.ID()].template(), difference.Meaning{}) {
+			all = append(all, Finding{Object: w.ID(), Field: strings.TrimPrefix(w.At+"."+d.Path, "."), Problem: "changes with the chart's version"})
 		}
 	}
 	return all

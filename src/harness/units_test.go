@@ -122,24 +122,6 @@ func TestValueNamesFollowsReferences(t *testing.T) {
 	}
 }
 
-func TestDifferencesNameTheField(t *testing.T) {
-	container := func(name, image string) any { return map[string]any{"name": name, "image": image} }
-	before := map[string]any{
-		"containers": []any{container("a", "a:1"), container("b", "b:1")},
-		"args":       []any{"x", "y"},
-		"gone":       true,
-	}
-	after := map[string]any{
-		"containers": []any{container("b", "b:2"), container("a", "a:1")}, // order is no difference
-		"args":       []any{"x", "z"},
-		"new":        "value",
-	}
-	want := []difference{{"args[1]", "y", "z"}, {"containers[b].image", "b:1", "b:2"}, {"gone", true, nil}, {"new", nil, "value"}}
-	if diff := cmp.Diff(want, differences(before, after), cmp.AllowUnexported(difference{})); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
 func TestInClusterNames(t *testing.T) {
 	for host, want := range map[string]string{
 		"store":                              "store in shop",

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"jupiter-dex-integration/src/harness"
+	"jupiter-dex-integration/src/harness/difference"
 )
 
 // Alert is an alert or recording rule that changes.
@@ -34,15 +35,14 @@ func (s *sides) alerts(pairs []twin) []Alert {
 			case !has:
 				a.Action, a.Severity, a.Fields = Deleted, Warning, ruleFields(was, nil)
 			default:
-				c := comparison{custom: true}
-				c.compare("", was, is, nil)
-				if len(c.found) == 0 {
+				changes := difference.Between(was, is, difference.Meaning{Durations: true})
+				if len(changes) == 0 {
 					continue
 				}
 				a.Action = Changed
-				for _, d := range c.found {
-					a.Fields = append(a.Fields, d.field())
-					if !strings.HasPrefix(d.path, "annotations") {
+				for _, d := range changes {
+					a.Fields = append(a.Fields, field(d))
+					if !strings.HasPrefix(d.Path, "annotations") {
 						a.Severity = Warning
 					}
 				}
@@ -90,13 +90,13 @@ func ruleFields(before, after map[string]any) []Field {
 		return labels["severity"]
 	}
 	var fields []Field
-	for _, d := range []difference{
-		{"expr", before["expr"], after["expr"]},
-		{"for", before["for"], after["for"]},
-		{"severity", severity(before), severity(after)},
+	for _, d := range []difference.Field{
+		{Path: "expr", Before: before["expr"], After: after["expr"]},
+		{Path: "for", Before: before["for"], After: after["for"]},
+		{Path: "severity", Before: severity(before), After: severity(after)},
 	} {
-		if d.before != nil || d.after != nil {
-			fields = append(fields, d.field())
+		if d.Before != nil || d.After != nil {
+			fields = append(fields, field(d))
 		}
 	}
 	return fields

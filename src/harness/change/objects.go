@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"jupiter-dex-integration/src/harness"
+	"jupiter-dex-integration/src/harness/difference"
 )
 
 // Action is what happens to an object.
@@ -33,7 +34,7 @@ type Object struct {
 // A twin is one object in both renders; a side that lacks it is nil.
 type twin struct {
 	base, head *harness.Object
-	changes    []difference // of one that both have
+	changes    []difference.Field // of one that both have
 }
 
 func (t twin) either() *harness.Object { return cmp.Or(t.head, t.base) }
@@ -86,7 +87,7 @@ func (s *sides) objects(pairs []twin) []Object {
 		default:
 			object.Action = Changed
 			for _, d := range t.changes {
-				object.Fields = append(object.Fields, d.field())
+				object.Fields = append(object.Fields, field(d))
 			}
 			for _, f := range t.head.Fixed {
 				problem, _, _ := strings.Cut(f.Problem, "\n") // what follows is the difference of two Go values

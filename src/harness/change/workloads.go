@@ -52,10 +52,10 @@ func (s *sides) restarts(pairs []twin) []Restart {
 		}
 		r := Restart{Workload: w.ID(), How: how, Severity: Warning}
 		for _, d := range t.changes {
-			if !strings.HasPrefix(d.path, w.At+".") {
+			if !strings.HasPrefix(d.Path, w.At+".") {
 				continue
 			}
-			reason := Reason{Field: d.field()}
+			reason := Reason{Field: field(d)}
 			reason.Path = strings.TrimPrefix(reason.Path, w.At+".")
 			if strings.HasPrefix(reason.Path, checksums) {
 				for _, c := range changed {
