@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"jupiter-dex-integration/src/harness"
 )
 
 func TestWhatArgoCDDoes(t *testing.T) {
@@ -76,6 +78,24 @@ func TestWaysWithinWiderOnes(t *testing.T) {
 	} {
 		if got := contains(tt.wide, tt.narrow); got != tt.want {
 			t.Errorf("%s within %s: %v, want %v", tt.narrow, tt.wide, got, tt.want)
+		}
+	}
+}
+
+func TestWhatAHookMayNotChangeIsCreatedAnew(t *testing.T) {
+	job := func(annotations string) string {
+		return "apiVersion: batch/v1\nkind: Job\nmetadata: {name: a, annotations: {" + annotations + "}}\n"
+	}
+	for annotations, want := range map[string][]string{
+		"":                                 {"spec.template: Invalid value: field is immutable"},
+		"argocd.argoproj.io/hook: Sync":    nil,
+		"helm.sh/hook: test":               nil,
+		"argocd.argoproj.io/hook: unknown": {"spec.template: Invalid value: field is immutable"},
+	} {
+		base, head := render(map[string]string{"mainnet": job("")}, ""), render(map[string]string{"mainnet": job(strings.TrimPrefix(annotations+", b: c", ", "))}, "")
+		head.Overlays[0].Objects[0].Fixed = []harness.Finding{{Field: "spec.template", Problem: "Invalid value: field is immutable\nand so on"}}
+		if diff := cmp.Diff(want, Between(base, head, Facts{}).Networks[0].Objects[0].Refused); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", annotations, diff)
 		}
 	}
 }

@@ -89,10 +89,7 @@ func (s *sides) objects(pairs []twin) []Object {
 			for _, d := range t.changes {
 				object.Fields = append(object.Fields, field(d))
 			}
-			for _, f := range t.head.Fixed {
-				problem, _, _ := strings.Cut(f.Problem, "\n") // what follows is the difference of two Go values
-				object.Refused = append(object.Refused, f.Field+": "+harness.Masked(problem))
-			}
+			object.Refused = refused(*t.head)
 		}
 		object.Argo, object.Warning, object.Severity = a.plan(t, object)
 		phases[object.key()] = phase(*o)
@@ -107,6 +104,19 @@ func (s *sides) objects(pairs []twin) []Object {
 		}
 		return cmp.Or(cmp.Compare(gone(a), gone(b)), cmp.Compare(phases[a.key()], phases[b.key()]), cmp.Compare(a.Wave, b.Wave))
 	})
+	return all
+}
+
+// refused is what the API server says to a change that it does not take. A hook is created anew each time.
+func refused(o harness.Object) []string {
+	if hook, skipped := hooks(o); hook != "" || skipped {
+		return nil
+	}
+	var all []string
+	for _, f := range o.Fixed {
+		problem, _, _ := strings.Cut(f.Problem, "\n") // what follows is the difference of two Go values
+		all = append(all, f.Field+": "+harness.Masked(problem))
+	}
 	return all
 }
 
