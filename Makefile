@@ -32,7 +32,7 @@ check: tools ## Judge every overlay: what would not sync, start, be reached or b
 .PHONY: test
 test: $(HARNESS) ## Run every test, with the race detector where a C compiler allows it
 	go test -vet=all $(RACE) $$(go list ./... | grep -v /src/amm/) ./src/amm/pda
-	@# The rest is built as the tools are, so that what they share is compiled once.
+# The rest is built as the tools are, so that what they share is compiled once.
 	CGO_ENABLED=0 go test -trimpath -vet=all ./src/amm/... # arithmetic on values: no goroutine for the detector to watch, which makes it ten times slower
 	CGO_ENABLED=0 go -C src/harness/alerts test -trimpath -vet=off ./... # Prometheus's rule engine, which nothing else needs; `make lint` vets it
 	CGO_ENABLED=0 go -C src/harness/apiserver test -trimpath -vet=off ./...
