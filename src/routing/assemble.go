@@ -39,6 +39,9 @@ func (s *search) planOf(sol *solution) (Plan, error) {
 	if !s.load(sol) {
 		return Plan{}, ErrNoRoute
 	}
+	if s.req.ExactOut && len(s.routes) > 1 && !(s.trim() && s.allowed()) {
+		s.load(sol)
+	}
 	if err := s.assemble(&s.draft); err != nil {
 		return Plan{}, err
 	}

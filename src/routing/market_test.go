@@ -3,7 +3,6 @@ package routing
 import (
 	"encoding/binary"
 	"math"
-	"math/big"
 	"math/bits"
 	"math/rand/v2"
 	"testing"
@@ -30,7 +29,7 @@ func (p *testPool) Quote(_ amm.Clock, req amm.Request) (amm.Quote, error) {
 	q := amm.Quote{Request: req}
 	if !req.ExactOut {
 		q.In = req.Amount
-		q.FeeIn = ceilDiv(req.Amount, p.feeBps, 10000)
+		q.FeeIn, _ = ceilDiv(req.Amount, p.feeBps, 10000)
 		net := req.Amount - q.FeeIn
 		hi, lo := bits.Mul64(out, net)
 		if in+net < in {
@@ -46,33 +45,27 @@ func (p *testPool) Quote(_ amm.Clock, req amm.Request) (amm.Quote, error) {
 		return q, amm.ErrInsufficientLiquidity
 	}
 	q.Out = req.Amount
-	net := new(big.Int).Mul(u(in), u(req.Amount))
-	net = ceilBig(net, u(out-req.Amount))
-	gross := ceilBig(net.Mul(net, u(10000)), u(10000-p.feeBps))
-	if !gross.IsUint64() {
+	net, ok := ceilDiv(in, req.Amount, out-req.Amount)
+	if ok {
+		q.In, ok = ceilDiv(net, 10000, 10000-p.feeBps)
+	}
+	if !ok {
 		return q, amm.ErrOverflow
 	}
-	q.In = gross.Uint64()
 	return q, nil
 }
 
-func u(v uint64) *big.Int { return new(big.Int).SetUint64(v) }
-
-func ceilBig(a, b *big.Int) *big.Int {
-	q, r := new(big.Int).QuoRem(a, b, new(big.Int))
-	if r.Sign() > 0 {
-		q.Add(q, u(1))
-	}
-	return q
-}
-
-func ceilDiv(a, b, c uint64) uint64 {
+// ceilDiv is a*b/c, rounded up, and whether it fits.
+func ceilDiv(a, b, c uint64) (uint64, bool) {
 	hi, lo := bits.Mul64(a, b)
+	if hi >= c {
+		return 0, false
+	}
 	q, r := bits.Div64(hi, lo, c)
 	if r > 0 {
 		q++
 	}
-	return q
+	return q, q > 0 || r == 0
 }
 
 func (p *testPool) SpotPrice(aToB bool) float64 {

@@ -358,6 +358,38 @@ func BenchmarkConstrained(b *testing.B) {
 	}
 }
 
+// BenchmarkExactOut is the time of exact-out plans under Solana's limits for what exact-in ones give, and how much more input they take than those, in the mean.
+func BenchmarkExactOut(b *testing.B) {
+	pools, price := syntheticMarket(1, 200, 1000)
+	g := newGraph(pools)
+	queries := syntheticQueries(1, pools, price, 60)
+	spent := make([]float64, len(queries))
+	for i := range queries {
+		p, err := g.Plan(queries[i].req, solanaLimits)
+		if err != nil {
+			b.Fatal(err)
+		}
+		spent[i] = float64(p.In)
+		queries[i].req.ExactOut, queries[i].req.Amount = true, p.Out
+	}
+	var times []time.Duration
+	plans := make([]Plan, len(queries))
+	for b.Loop() {
+		for i, q := range queries {
+			start := time.Now()
+			plans[i], _ = g.Plan(q.req, solanaLimits)
+			times = append(times, time.Since(start))
+		}
+	}
+	b.StopTimer()
+	reportTimes(b, times)
+	more := 0.0
+	for i, p := range plans {
+		more += (float64(p.In)/spent[i] - 1) * 1e4 / float64(len(plans))
+	}
+	b.ReportMetric(more, "more-than-exact-in-bps")
+}
+
 // BenchmarkPathCache compares plans with the paths of an earlier one to plans without, where prices have moved since by a normally distributed
 // part: the time of both, the mean loss of the former, and how many pools have moved as far as the cache counts.
 func BenchmarkPathCache(b *testing.B) {

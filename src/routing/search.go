@@ -72,6 +72,8 @@ type search struct {
 	routes []route // whose amounts make the flows
 	losses []lossOf
 	others []route // scratch of what is done with all routes but one
+	order  []int32 // scratch of trim
+	givers []edge  // scratch of trim: who gives a mint
 
 	// best is what Plan returns; here is where a climb stands.
 	best, here solution
