@@ -15,6 +15,9 @@ import (
 const (
 	// pollInterval is how soon a replica sees what another one wrote.
 	pollInterval = time.Second
+	// minRetry is how long after an incomplete update the next one comes; after each further one it is twice as long, up to the
+	// interval. What was missing at the start of everything is so there in seconds.
+	minRetry = 2 * time.Second
 	// updateTimeout bounds one update, retries included: 100 batches without a key take three and a half minutes.
 	updateTimeout = 5 * time.Minute
 	redisTimeout  = 5 * time.Second
@@ -48,6 +51,7 @@ type updater struct {
 
 	mu       sync.Mutex
 	problem  string // of the last update, "" after a good one
+	failures int    // incomplete updates in a row
 	health   []sourceHealth
 	redisErr error
 }
@@ -75,7 +79,7 @@ func (u *updater) run(ctx context.Context) error {
 
 // step takes over what others wrote, gives back what Redis lost, and updates if it is time and nobody else does.
 func (u *updater) step(ctx context.Context) {
-	age := u.interval + u.jitter
+	age := u.due()
 	if u.store == nil {
 		u.alone(ctx, age)
 		return
@@ -99,6 +103,17 @@ func (u *updater) step(ctx context.Context) {
 	case t.Fence > 0:
 		u.lead(ctx, t.Fence)
 	}
+}
+
+// due is how old the last update is when the next one comes.
+func (u *updater) due() time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	age := u.interval + u.jitter
+	if u.failures > 0 {
+		age = min(age, minRetry<<min(u.failures-1, 20))
+	}
+	return age
 }
 
 // alone updates without Redis, on this process's own schedule.
@@ -336,6 +351,10 @@ func (u *updater) note(problem string, health []sourceHealth) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.problem, u.health = problem, health
+	u.failures++
+	if problem == "" {
+		u.failures = 0
+	}
 }
 
 func (u *updater) sourceHealth() []sourceHealth {

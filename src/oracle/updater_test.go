@@ -54,6 +54,36 @@ func TestServerUpdatesAtOnceThenEveryInterval(t *testing.T) {
 	})
 }
 
+func TestIncompleteUpdateIsRepeatedSoonAndThenLessAndLess(t *testing.T) {
+	piped := newPipedRedis(t)
+	synctest.Test(t, func(t *testing.T) {
+		source := &fakeJupiter{fail: func(int, []string) error { return jupiter.Errorf(http.StatusUnauthorized, "", "no key yet") }}
+		source.set(map[string]string{wsol: "75.1"})
+		for range 2 {
+			defer start(t, testUpdater(source, piped.client(t), 5*time.Minute, wsol))()
+		}
+		advance(10 * time.Second)
+		if n := source.count(); n != 3 { // at once, after 2 s, after 4 s
+			t.Errorf("%d calls in the first 10 s", n)
+		}
+		advance(time.Hour)
+		before := source.count()
+		advance(time.Hour)
+		if n := source.count() - before; n < 10 || n > 12 {
+			t.Errorf("%d calls in an hour, long after the trouble began", n)
+		}
+		source.mu.Lock()
+		source.fail = nil
+		source.mu.Unlock()
+		advance(6 * time.Minute)
+		before = source.count()
+		advance(10 * time.Minute)
+		if n := source.count() - before; n < 1 || n > 2 {
+			t.Errorf("%d calls in ten minutes when all is well again", n)
+		}
+	})
+}
+
 func TestTwoServersAndTheJobCallAsOftenAsOneSchedule(t *testing.T) {
 	piped := newPipedRedis(t)
 	synctest.Test(t, func(t *testing.T) {
