@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"jupiter-dex-integration/src/platform"
 	"jupiter-dex-integration/src/simulator"
@@ -11,10 +12,12 @@ import (
 type marketConfig struct {
 	Seed    uint64 `env:"SIMULATOR_SEED" envDefault:"1"`
 	Network string `env:"NETWORK" envDefault:"mainnet"`
+	// RequestsPerMinute is an organisation's limit at the simulated Jupiter; 0 is none.
+	RequestsPerMinute int `env:"SIMULATOR_REQUESTS_PER_MINUTE" envDefault:"0"`
 }
 
 func (c marketConfig) simulator() (*simulator.Simulator, error) {
-	return simulator.New(simulator.Config{Seed: c.Seed, Network: c.Network})
+	return simulator.New(simulator.Config{Seed: c.Seed, Network: c.Network, Plan: simulator.Plan{Requests: c.RequestsPerMinute, Window: time.Minute}})
 }
 
 type simulateConfig struct {
