@@ -40,8 +40,11 @@ type settings struct {
 	GitPushURL string `env:"E2E_GIT_PUSH_URL"`
 	// Etcd is the HTTP address of the cluster's etcd.
 	Etcd string `env:"E2E_ETCD"`
-	// Prometheus is an image of it.
-	Prometheus string `env:"E2E_PROMETHEUS_IMAGE"`
+	// Prometheus is an image of it, KubeStateMetrics one of that.
+	Prometheus       string `env:"E2E_PROMETHEUS_IMAGE"`
+	KubeStateMetrics string `env:"E2E_KUBE_STATE_METRICS_IMAGE"`
+	// RestartKubelet is a command for sh that restarts the kubelet of the node named by NODE.
+	RestartKubelet string `env:"E2E_RESTART_KUBELET"`
 	// Keep leaves the namespaces of failed tests for a look.
 	Keep bool `env:"E2E_KEEP"`
 }

@@ -4,10 +4,15 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -72,6 +77,22 @@ func TestDisruptionUnderLoad(t *testing.T) {
 		})
 	}
 
+	t.Run("restart of the node's kubelet", func(t *testing.T) {
+		if c.RestartKubelet == "" {
+			t.Skip("set E2E_RESTART_KUBELET to a command that restarts the kubelet of the node $NODE")
+		}
+		before := c.identities(t, namespace)
+		report := p.under(t, mixture, func() {
+			c.restartKubelet(t, c.pods(t, namespace, "api-gateway")[0].Spec.NodeName)
+			p.wait(t, 15*time.Second) // one that forgot its pods would do so with its first probes of them
+			c.settled(t, namespace)
+		})
+		if diff := cmp.Diff(before, c.identities(t, namespace)); diff != "" {
+			t.Errorf("pods are others, or have restarted:\n%s", diff)
+		}
+		unharmed(t, "restart of the node's kubelet", report)
+	})
+
 	for _, component := range []string{"api-gateway", "price-oracle", "route-optimizer"} {
 		t.Run("death of a pod of "+component, func(t *testing.T) {
 			report := p.under(t, mixture, func() {
@@ -105,6 +126,46 @@ func TestDisruptionUnderLoad(t *testing.T) {
 		figure(t, "death of every pod at once", "%s", summary(report))
 		p.trades(t)
 	})
+}
+
+// restartKubelet restarts a node's kubelet and waits until the new one has said that the node is ready.
+func (c *cluster) restartKubelet(t *testing.T, name string) {
+	t.Helper()
+	started := func(ctx context.Context) (string, error) {
+		raw, err := c.CoreV1().RESTClient().Get().Resource("nodes").Name(name).SubResource("proxy").Suffix("metrics").DoRaw(ctx)
+		if err != nil {
+			return "", err
+		}
+		return string(regexp.MustCompile(`(?m)^process_start_time_seconds .*`).Find(raw)), nil
+	}
+	old := must(started(t.Context()))(t)
+	began := time.Now()
+	command := exec.CommandContext(t.Context(), "sh", "-c", c.RestartKubelet)
+	command.Env = append(os.Environ(), "NODE="+name)
+	command.WaitDelay = time.Second // a kubelet that it leaves behind may hold its output
+	if out, err := command.CombinedOutput(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		t.Fatalf("E2E_RESTART_KUBELET: %v: %s", err, out)
+	}
+	eventually(t, time.Minute, "another kubelet", func(ctx context.Context) error {
+		now, err := started(ctx)
+		if err == nil && now == old {
+			err = fmt.Errorf("it is the old one")
+		}
+		return err
+	})
+	eventually(t, 2*time.Minute, "node "+name, func(ctx context.Context) error {
+		node, err := c.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for _, condition := range node.Status.Conditions {
+			if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue && !condition.LastHeartbeatTime.Time.Before(began.Truncate(time.Second)) {
+				return nil
+			}
+		}
+		return fmt.Errorf("it is not ready since the restart: %v", node.Status.Conditions)
+	})
+	figure(t, "restart of the node's kubelet: Ready again", "%s", seconds(began))
 }
 
 // bounded allows a sudden death what was on its way to the dead: 2 s of the load, and all must be well 10 s later.

@@ -81,7 +81,10 @@ func TestFromCommitToRunningPods(t *testing.T) {
 	var p *client
 	l.step("trades through the Service", func(t *testing.T) {
 		p = c.client(t, application)
-		p.trades(t)
+		// Everything starts at once: the oracle's first update may come before the optimizer, and misses what that alone knows.
+		began := time.Now()
+		eventually(t, 30*time.Second, "the first trade", func(ctx context.Context) error { return p.trade(ctx, t.Logf) })
+		figure(t, "first trade after the first sync", "%s", seconds(began))
 	})
 	few := load.Load{Requests: p.mixture(t), Rate: 10} // devnet's limit for one client is 1000 in a minute
 
