@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gagliardetto/solana-go"
@@ -23,6 +24,18 @@ type Snapshot struct {
 	Advanced time.Time
 
 	sources []*source // as Pools
+}
+
+// Without is the snapshot as if the pools whose places omit says could not be quoted.
+func (s *Snapshot) Without(omit func(place int) bool) *Snapshot {
+	rest := *s
+	rest.Pools = slices.Clone(s.Pools)
+	for i := range rest.Pools {
+		if omit(i) {
+			rest.Pools[i] = nil
+		}
+	}
+	return &rest
 }
 
 // Reasons for which a pool is set aside. They are metric labels.

@@ -21,18 +21,22 @@ type obstacle int
 const (
 	frozenVault obstacle = iota
 	unsupported
+	thin
 	away // for a reason that may pass
 )
 
 var obstacles = [...]struct{ code, sentence string }{
 	frozenVault: {"TOKEN_FROZEN", "The token %s cannot be swapped: each of the %d pools known here that trade it has a frozen token account: %s"},
 	unsupported: {"TOKEN_NOT_SUPPORTED", "The token %s cannot be swapped: none of the %d pools known here that trade it is supported: %s"},
+	thin:        {jupiter.CodeTokenNotTradable, "The token %s is not tradable: none of the %d pools known here that trade it is liquid enough: %s"},
 	away:        {"TOKEN_NOT_QUOTABLE_NOW", "The token %s cannot be swapped just now: none of the %d pools known here that trade it can be quoted: %s"},
 }
 
 func obstacleOf(p chain.PoolStatus) obstacle {
 	e, ok := errors.AsType[*amm.UnsupportedError](p.Err)
 	switch {
+	case p.Reason == reasonIlliquid:
+		return thin
 	case !ok:
 		return away
 	case e.Feature == amm.FrozenAccount:
@@ -46,7 +50,7 @@ func obstacleOf(p chain.PoolStatus) obstacle {
 func (s *service) setAside(mint solana.PublicKey) error {
 	var worst *chain.PoolStatus
 	pools := 0
-	status := s.market.Status()
+	status := s.statuses()
 	for i := range status {
 		p := &status[i]
 		if !slices.Contains(p.Mints[:], mint) {

@@ -51,6 +51,8 @@ type Config struct {
 	// Cached are the paths of plans, for so long; amounts are always quoted anew.
 	CacheEnabled bool          `env:"CACHE_ENABLED" envDefault:"true"`
 	CacheTTL     time.Duration `env:"CACHE_TTL" envDefault:"300s"`
+	// LiquidityTestSOL is the worth, in SOL, of the trade by which it is judged which pools are liquid enough to route over; 0 is all.
+	LiquidityTestSOL float64 `env:"LIQUIDITY_TEST_SOL" envDefault:"3"`
 	// LookupTables shorten transactions.
 	LookupTables []string `env:"ADDRESS_LOOKUP_TABLES"`
 }
@@ -91,6 +93,9 @@ func (c Config) Validate() error {
 	}
 	if m := c.PriorityFeeMultiplier; !(m >= 0 && m <= 100) {
 		fail("PRIORITY_FEE_MULTIPLIER: %v is not from 0 to 100", m)
+	}
+	if l := c.LiquidityTestSOL; !(l >= 0 && l <= maxLiquidityTest) {
+		fail("LIQUIDITY_TEST_SOL: %v is not from 0 to %v", l, maxLiquidityTest)
 	}
 	if c.CacheTTL < 0 || c.CacheTTL > maxCacheTTL {
 		fail("CACHE_TTL: %v is not from 0 to %v", c.CacheTTL, maxCacheTTL)

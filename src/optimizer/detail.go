@@ -100,9 +100,11 @@ func (s *service) serveTokens(w http.ResponseWriter, r *http.Request) {
 			byMint[mint].Pools++
 		}
 	}
-	jupiter.WriteJSON(w, http.StatusOK, slices.SortedFunc(maps.Values(byMint), func(a, b *token) int {
+	tokens := slices.AppendSeq([]*token{}, maps.Values(byMint)) // no tokens are [], not null
+	slices.SortFunc(tokens, func(a, b *token) int {
 		return cmp.Or(cmp.Compare(b.Pools, a.Pools), bytes.Compare(a.Mint[:], b.Mint[:]))
-	}))
+	})
+	jupiter.WriteJSON(w, http.StatusOK, tokens)
 }
 
 // poolStatus is one configured pool in GET /v1/pools.
@@ -119,7 +121,7 @@ type poolStatus struct {
 
 func (s *service) servePools(w http.ResponseWriter, _ *http.Request) {
 	pools := []poolStatus{}
-	for _, p := range s.market.Status() {
+	for _, p := range s.statuses() {
 		status := poolStatus{Address: p.Address.String(), Usable: p.Pool != nil, Slot: p.Slot, Reason: p.Reason}
 		if p.Pool != nil {
 			status.Label = p.Pool.Info().Label

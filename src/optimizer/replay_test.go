@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -19,8 +20,17 @@ import (
 
 func TestAReplayedQuoteIsTheSame(t *testing.T) {
 	c := newCluster(t)
-	base := c.optimizer(t)
+	base := c.optimizer(t, "LIQUIDITY_TEST_SOL=5000") // which some pools bear
 	waitReady(t, base)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		_, pools := get(t, base+"/v1/pools")
+		if strings.Contains(string(pools), `"usable":true`) && strings.Contains(string(pools), reasonIlliquid) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s", pools)
+		}
+	}
 	for _, query := range []string{
 		"inputMint=" + wsol + "&outputMint=" + usdc + "&amount=3000000000000",
 		"inputMint=" + wsol + "&outputMint=" + usdc + "&amount=70000000000&swapMode=ExactOut&slippageBps=7",

@@ -51,7 +51,7 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 	}
 	s := &service{
 		market: market, rpc: endpoints, labels: labels, slippageBps: cfg.slippageBps(), maxRoutes: cfg.MaxRoutes, feeMultiplier: cfg.PriorityFeeMultiplier,
-		metrics: newMetrics(p.Registry), log: p.Log,
+		liquidity: newLiquidity(cfg.LiquidityTestSOL, p.Log, p.Registry), metrics: newMetrics(p.Registry), log: p.Log,
 	}
 	if cfg.CacheEnabled && cfg.CacheTTL > 0 {
 		s.paths = newPathCache(cfg.CacheTTL)
@@ -75,6 +75,9 @@ func Serve(ctx context.Context, cfg Config, p *platform.Process) error {
 	}
 	if s.guard, err = cfg.guard(s.metrics); err != nil {
 		return err
+	}
+	if s.liquidity.lamports > 0 {
+		background = append(background, func(ctx context.Context) error { return s.liquidity.run(ctx, market) })
 	}
 	if s.guard != nil {
 		background = append(background, s.guard.run)
@@ -111,6 +114,7 @@ type service struct {
 	unitPrice     atomic.Uint64 // micro-lamports that a compute unit costs, 0 before it is known
 	volatility    volatility
 	guard         *guard // nil without prices to compare with
+	liquidity     *liquidity
 	metrics       *metrics
 	log           *slog.Logger
 
@@ -119,9 +123,11 @@ type service struct {
 	tables  atomic.Pointer[map[solana.PublicKey]solana.PublicKeySlice]
 }
 
-// state is a snapshot with the graph over it.
+// state is a snapshot of the pools to route over, with the graph over it.
 type state struct {
 	*chain.Snapshot
+	of        *chain.Snapshot // the market's
+	without   *[]error        // why pools of it are not
 	graph     *routing.Graph
 	byAddress map[solana.PublicKey]int // place in Pools
 	solWorth  sync.Map                 // what sampleLamports are worth, uint64 by mint
@@ -185,15 +191,18 @@ func (s *service) current() (*state, error) {
 		return nil, jupiter.Errorf(http.StatusServiceUnavailable, codeStateTooOld,
 			"the pools' state is of slot %d and has not advanced for %v: the Solana RPC does not answer or stands still", snapshot.Slot, age.Round(time.Second))
 	}
-	old := s.state.Load()
-	if old != nil && old.Snapshot == snapshot {
+	old, without := s.state.Load(), s.liquidity.failures()
+	if old != nil && old.of == snapshot && old.without == without {
 		return old, nil
 	}
-	next := &state{Snapshot: snapshot}
+	next := &state{Snapshot: snapshot, of: snapshot, without: without}
+	if without != nil {
+		next.Snapshot = snapshot.Without(func(i int) bool { return (*without)[i] != nil })
+	}
 	if old != nil && old.Generation == snapshot.Generation {
-		next.graph, next.byAddress = old.graph.Update(snapshot.Pools, snapshot.Clock), old.byAddress
+		next.graph, next.byAddress = old.graph.Update(next.Pools, snapshot.Clock), old.byAddress
 	} else {
-		next.graph, next.byAddress = routing.NewGraph(snapshot.Infos, snapshot.Pools, snapshot.Clock), map[solana.PublicKey]int{}
+		next.graph, next.byAddress = routing.NewGraph(snapshot.Infos, next.Pools, snapshot.Clock), map[solana.PublicKey]int{}
 		for i, info := range snapshot.Infos {
 			if info != nil {
 				next.byAddress[info.Address] = i

@@ -122,6 +122,7 @@ AMM_PROGRAM_IDS: {{ include "jupiter.mapPairs" . | quote }}
 MAX_ROUTES: {{ include "jupiter.int" $values.optimization.maxRoutes | quote }}
 SLIPPAGE_TOLERANCE_PERCENT: {{ $values.optimization.slippageTolerance | quote }}
 PRIORITY_FEE_MULTIPLIER: {{ $values.optimization.priorityFeeMultiplier | quote }}
+LIQUIDITY_TEST_SOL: {{ $values.optimization.liquidityTest | quote }}
 CACHE_ENABLED: {{ $values.cache.enabled | quote }}
 CACHE_TTL: {{ printf "%ds" (int64 $values.cache.ttl) | quote }}
 {{ include "jupiter.config.redis" . }}
