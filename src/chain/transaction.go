@@ -76,19 +76,13 @@ type Fee struct {
 // Instructions do a Swap, in the order of the fields.
 type Instructions struct {
 	Setup, Swaps []solana.Instruction
-	// Fee and Cleanup are nil where there is nothing to do.
-	Fee, Cleanup solana.Instruction
+	// Cleanup transfers the fee and closes the wrapped SOL account, if there are any.
+	Cleanup []solana.Instruction
 }
 
 // All lists the instructions in order.
 func (in Instructions) All() []solana.Instruction {
-	all := append(append([]solana.Instruction{}, in.Setup...), in.Swaps...)
-	for _, i := range []solana.Instruction{in.Fee, in.Cleanup} {
-		if i != nil {
-			all = append(all, i)
-		}
-	}
-	return all
+	return slices.Concat(in.Setup, in.Swaps, in.Cleanup)
 }
 
 // AssociatedTokenAddress is the user's associated account of a mint under a token program (SPL Token or Token-2022).
@@ -160,10 +154,10 @@ func (s *Swap) Instructions(accounts map[solana.PublicKey]solana.PublicKey) (Ins
 		in.Swaps = append(in.Swaps, instruction)
 	}
 	if s.Fee != nil {
-		in.Fee = s.feeTransfer(accounts[s.OutputMint])
+		in.Cleanup = append(in.Cleanup, s.feeTransfer(accounts[s.OutputMint]))
 	}
 	if wrapped {
-		in.Cleanup = token.NewCloseAccountInstruction(accounts[solana.WrappedSol], s.User, s.User, nil).Build()
+		in.Cleanup = append(in.Cleanup, token.NewCloseAccountInstruction(accounts[solana.WrappedSol], s.User, s.User, nil).Build())
 	}
 	return in, nil
 }

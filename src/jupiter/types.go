@@ -1,6 +1,14 @@
 package jupiter
 
-import "encoding/json"
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/gagliardetto/solana-go"
+)
 
 // Swap modes of a quote.
 const (
@@ -99,6 +107,51 @@ type Instruction struct {
 	ProgramID string        `json:"programId"`
 	Accounts  []AccountMeta `json:"accounts"`
 	Data      string        `json:"data"`
+}
+
+// NewSwapInstructions puts a swap's instructions into the fields that clients run in this order: compute budget, setup, swap, cleanup, others.
+// All swaps but the last are therefore part of the setup. There is room for one cleanup.
+func NewSwapInstructions(budget, setup, swaps, cleanup, other []solana.Instruction) (*SwapInstructions, error) {
+	if len(cleanup) > 1 {
+		return nil, Errorf(http.StatusBadRequest, CodeNotSupported,
+			"a platform fee together with unwrapping SOL does not fit the one cleanupInstruction: set wrapAndUnwrapSol to false, or use /swap")
+	}
+	last := len(swaps) - 1
+	s := &SwapInstructions{AddressLookupTableAddresses: []string{}}
+	var ending []Instruction
+	for _, field := range []struct {
+		list *[]Instruction
+		of   []solana.Instruction
+	}{
+		{&s.ComputeBudgetInstructions, budget}, {&s.SetupInstructions, slices.Concat(setup, swaps[:last])}, {&s.OtherInstructions, other},
+		{&ending, slices.Concat(swaps[last:], cleanup)},
+	} {
+		*field.list = []Instruction{}
+		for _, i := range field.of {
+			encoded, err := newInstruction(i)
+			if err != nil {
+				return nil, err
+			}
+			*field.list = append(*field.list, encoded)
+		}
+	}
+	s.SwapInstruction = ending[0]
+	if len(ending) > 1 {
+		s.CleanupInstruction = &ending[1]
+	}
+	return s, nil
+}
+
+func newInstruction(i solana.Instruction) (Instruction, error) {
+	data, err := i.Data()
+	if err != nil {
+		return Instruction{}, fmt.Errorf("encoding an instruction of %s: %w", i.ProgramID(), err)
+	}
+	encoded := Instruction{ProgramID: i.ProgramID().String(), Accounts: []AccountMeta{}, Data: base64.StdEncoding.EncodeToString(data)}
+	for _, a := range i.Accounts() {
+		encoded.Accounts = append(encoded.Accounts, AccountMeta{Pubkey: a.PublicKey.String(), IsSigner: a.IsSigner, IsWritable: a.IsWritable})
+	}
+	return encoded, nil
 }
 
 // AccountMeta is one account of an Instruction.

@@ -122,51 +122,21 @@ func (s *service) serveSwapInstructions(w http.ResponseWriter, r *http.Request) 
 	jupiter.WriteJSON(w, http.StatusOK, response)
 }
 
-// swapInstructions answers in the order in which clients put a transaction together: compute budget, setup, swap, cleanup. All hops
-// but the last are therefore part of the setup.
 func (s *service) swapInstructions(ctx context.Context, w http.ResponseWriter, r *http.Request) (*jupiter.SwapInstructions, error) {
 	d, err := s.draft(ctx, w, r)
 	if err != nil {
 		return nil, err
 	}
-	in := d.instructions
-	if in.Fee != nil && in.Cleanup != nil {
-		return nil, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeNotSupported, "a platform fee together with unwrapping SOL does not fit the one cleanupInstruction: set wrapAndUnwrapSol to false, or use /swap")
-	}
 	budget, failure, err := s.budget(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	last := len(in.Swaps) - 1
-	response := &jupiter.SwapInstructions{
-		ComputeBudgetInstructions: []jupiter.Instruction{}, SetupInstructions: []jupiter.Instruction{}, OtherInstructions: []jupiter.Instruction{},
-		AddressLookupTableAddresses: []string{}, PrioritizationFeeLamports: budget.FeeLamports(), ComputeUnitLimit: budget.UnitLimit,
-	}
-	for list, instructions := range map[*[]jupiter.Instruction][]solana.Instruction{
-		&response.ComputeBudgetInstructions: budget.Instructions(),
-		&response.SetupInstructions:         append(in.Setup, in.Swaps[:last]...),
-	} {
-		for _, i := range instructions {
-			encoded, err := encode(i)
-			if err != nil {
-				return nil, err
-			}
-			*list = append(*list, encoded)
-		}
-	}
-	if response.SwapInstruction, err = encode(in.Swaps[last]); err != nil {
+	in := d.instructions
+	response, err := jupiter.NewSwapInstructions(budget.Instructions(), in.Setup, in.Swaps, in.Cleanup, nil)
+	if err != nil {
 		return nil, err
 	}
-	for _, i := range []solana.Instruction{in.Fee, in.Cleanup} {
-		if i == nil {
-			continue
-		}
-		encoded, err := encode(i)
-		if err != nil {
-			return nil, err
-		}
-		response.CleanupInstruction = &encoded
-	}
+	response.PrioritizationFeeLamports, response.ComputeUnitLimit = budget.FeeLamports(), budget.UnitLimit
 	for table := range d.envelope.Tables {
 		response.AddressLookupTableAddresses = append(response.AddressLookupTableAddresses, table.String())
 	}
@@ -177,18 +147,6 @@ func (s *service) swapInstructions(ctx context.Context, w http.ResponseWriter, r
 		response.DynamicSlippageReport = d.slippage
 	}
 	return response, nil
-}
-
-func encode(i solana.Instruction) (jupiter.Instruction, error) {
-	data, err := i.Data()
-	if err != nil {
-		return jupiter.Instruction{}, err
-	}
-	encoded := jupiter.Instruction{ProgramID: i.ProgramID().String(), Accounts: []jupiter.AccountMeta{}, Data: base64.StdEncoding.EncodeToString(data)}
-	for _, a := range i.Accounts() {
-		encoded.Accounts = append(encoded.Accounts, jupiter.AccountMeta{Pubkey: a.PublicKey.String(), IsSigner: a.IsSigner, IsWritable: a.IsWritable})
-	}
-	return encoded, nil
 }
 
 // draft reads and checks a swap request, and builds everything that does not depend on the network's present fees.

@@ -125,20 +125,6 @@ func perUnit(lamports uint64, limit uint32) uint64 {
 	return q
 }
 
-// lamports is what the priority comes to: price times limit, rounded up as the runtime does, or the tip.
-func (p priority) lamports(limit uint32) uint64 {
-	if p.tipLamports > 0 {
-		return p.tipLamports
-	}
-	hi, lo := bits.Mul64(p.microLamports(limit), uint64(limit))
-	lo, carry := bits.Add64(lo, 999_999, 0)
-	if hi += carry; hi >= 1_000_000 {
-		return 1<<63 - 1
-	}
-	q, _ := bits.Div64(hi, lo, 1_000_000)
-	return q
-}
-
 // describe is the answer's prioritizationType.
 func (p priority) describe(limit uint32) any {
 	if p.tipLamports > 0 {

@@ -3,23 +3,23 @@ package jupiterapi
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/gagliardetto/solana-go"
+	"github.com/gagliardetto/solana-go/programs/system"
 
 	"jupiter-dex-integration/src/amm"
+	"jupiter-dex-integration/src/chain"
 	"jupiter-dex-integration/src/jupiter"
 	"jupiter-dex-integration/src/simulator/market"
-	"jupiter-dex-integration/src/simulator/svm"
 )
 
 const (
 	maxBodyBytes = 1 << 20
-	maxUnits     = 1_400_000
 	// autoMaxLamports is the most that an automatic priority fee comes to.
 	autoMaxLamports = 5_000_000
 )
@@ -35,21 +35,17 @@ type swapRequest struct {
 
 // build is a swap under construction.
 type build struct {
-	s                   *market.Snapshot
-	recent              *market.Snapshot // whose blockhash every node knows, whatever commitment it is asked at
-	market              *market.Market
-	quote               jupiter.Quote
-	user, payer         solana.PublicKey
-	feeAccount          solana.PublicKey
-	destination         solana.PublicKey // zero for the user's associated account
-	wrap                bool
-	budget              []solana.Instruction
-	setup, swaps, after []solana.Instruction // after is in order: platform fee, then closing wrapped SOL
-	tip                 []solana.Instruction
-	priority            priority
-	unitLimit           uint32
-	simulated           bool
-	simulationError     any
+	s               *market.Snapshot
+	recent          *market.Snapshot // whose blockhash every node knows, whatever commitment it is asked at
+	market          *market.Market
+	quote           jupiter.Quote
+	swap            chain.Swap
+	feeAccount      solana.PublicKey
+	instructions    chain.Instructions
+	priority        priority
+	unitLimit       uint32
+	simulated       bool
+	simulationError any
 }
 
 func badSwap(format string, args ...any) error {
@@ -66,15 +62,15 @@ func (h *Handler) swap(r *http.Request) (any, error) {
 		return nil, err
 	}
 	raw, err := tx.MarshalBinary()
-	if err != nil || len(raw) > svm.MaxTransactionBytes {
-		return nil, badSwap("the transaction is too large: %d bytes, at most %d are allowed", len(raw), svm.MaxTransactionBytes)
+	if err != nil {
+		return nil, err
 	}
 	return struct {
 		jupiter.SwapResponse
 		SimulationSlot *uint64 `json:"simulationSlot"`
 	}{SwapResponse: jupiter.SwapResponse{
 		SwapTransaction: base64.StdEncoding.EncodeToString(raw), LastValidBlockHeight: b.recent.LastValidHeight(),
-		PrioritizationFeeLamports: b.priority.lamports(b.unitLimit), ComputeUnitLimit: b.unitLimit,
+		PrioritizationFeeLamports: b.lamports(), ComputeUnitLimit: b.unitLimit,
 		PrioritizationType: b.priority.describe(b.unitLimit), SimulationError: b.simulationError,
 	}, SimulationSlot: b.simulationSlot()}, nil
 }
@@ -84,38 +80,27 @@ func (h *Handler) swapInstructions(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(b.after) > 1 {
-		return nil, jupiter.Errorf(http.StatusBadRequest, jupiter.CodeNotSupported,
-			"a platform fee and unwrapping SOL do not fit one cleanup instruction: use /swap, or wrapAndUnwrapSol false")
+	in := b.instructions
+	out, err := jupiter.NewSwapInstructions(b.budget().Instructions(), in.Setup, in.Swaps, in.Cleanup, b.tip())
+	if err != nil {
+		return nil, err
 	}
-	last := len(b.swaps) - 1
-	out := struct {
-		jupiter.SwapInstructions
+	out.PrioritizationFeeLamports, out.ComputeUnitLimit, out.SimulationError = b.lamports(), b.unitLimit, b.simulationError
+	return struct {
+		*jupiter.SwapInstructions
 		PrioritizationType   any `json:"prioritizationType"`
 		BlockhashMetadata    any `json:"blockhashWithMetadata"`
-		DynamicSlippage      any `json:"dynamicSlippageReport"`
 		SimulationSlot       any `json:"simulationSlot"`
 		AddressesByLookupKey any `json:"addressesByLookupTableAddress"`
 	}{
-		SwapInstructions: jupiter.SwapInstructions{
-			ComputeBudgetInstructions: encodeAll(b.budget), OtherInstructions: encodeAll(b.tip),
-			// One program call per pool: all but the last come before "the" swap.
-			SetupInstructions: encodeAll(append(b.setup, b.swaps[:last]...)), SwapInstruction: encode(b.swaps[last]),
-			AddressLookupTableAddresses: []string{}, PrioritizationFeeLamports: b.priority.lamports(b.unitLimit), ComputeUnitLimit: b.unitLimit,
-			SimulationError: b.simulationError,
-		},
+		SwapInstructions:   out,
 		PrioritizationType: b.priority.describe(b.unitLimit),
 		SimulationSlot:     b.simulationSlot(),
 		BlockhashMetadata: map[string]any{
 			"blockhash": asNumbers(b.recent.Blockhash[:]), "lastValidBlockHeight": b.recent.LastValidHeight(),
 			"fetchedAt": map[string]int64{"secs_since_epoch": b.recent.Time.Unix(), "nanos_since_epoch": int64(b.recent.Time.Nanosecond())},
 		},
-	}
-	if len(b.after) == 1 {
-		cleanup := encode(b.after[0])
-		out.CleanupInstruction = &cleanup
-	}
-	return out, nil
+	}, nil
 }
 
 // build reads the request and makes the instructions.
@@ -131,13 +116,14 @@ func (h *Handler) build(r *http.Request) (*build, bool, error) {
 		return nil, false, badSwap("the body is no swap request: %v", err)
 	}
 	heads := h.market.Heads()
-	b := &build{s: heads[market.Processed], recent: heads[market.Finalized], market: h.market, wrap: req.WrapAndUnwrapSol == nil || *req.WrapAndUnwrapSol, unitLimit: maxUnits}
+	b := &build{s: heads[market.Processed], recent: heads[market.Finalized], market: h.market, unitLimit: chain.MaxComputeUnits}
+	b.swap.WrapSOL = req.WrapAndUnwrapSol == nil || *req.WrapAndUnwrapSol
 	for _, field := range []struct {
 		name, text string
 		key        *solana.PublicKey
 	}{
-		{"userPublicKey", req.UserPublicKey, &b.user}, {"payer", req.Payer, &b.payer},
-		{"feeAccount", req.FeeAccount, &b.feeAccount}, {"destinationTokenAccount", req.DestinationTokenAccount, &b.destination},
+		{"userPublicKey", req.UserPublicKey, &b.swap.User}, {"payer", req.Payer, &b.swap.Payer},
+		{"feeAccount", req.FeeAccount, &b.feeAccount}, {"destinationTokenAccount", req.DestinationTokenAccount, &b.swap.Destination},
 	} {
 		if field.text == "" {
 			continue
@@ -146,11 +132,11 @@ func (h *Handler) build(r *http.Request) (*build, bool, error) {
 			return nil, false, badSwap("%s is not a base58 public key", field.name)
 		}
 	}
-	if b.user.IsZero() {
+	if b.swap.User.IsZero() {
 		return nil, false, badSwap("userPublicKey is missing")
 	}
-	if b.payer.IsZero() {
-		b.payer = b.user
+	if b.swap.Payer.IsZero() {
+		b.swap.Payer = b.swap.User
 	}
 	if len(req.QuoteResponse) == 0 || json.Unmarshal(req.QuoteResponse, &b.quote) != nil {
 		return nil, false, badSwap("quoteResponse is missing or is no quote")
@@ -158,7 +144,7 @@ func (h *Handler) build(r *http.Request) (*build, bool, error) {
 	if b.priority, err = parsePriority(req.ComputeUnitPriceMicroLamports, req.PrioritizationFeeLamports); err != nil {
 		return nil, false, err
 	}
-	if err := b.instructions(); err != nil {
+	if err := b.fill(); err != nil {
 		return nil, false, err
 	}
 	b.priority.estimate(b.market, b.s, b.quote)
@@ -167,7 +153,6 @@ func (h *Handler) build(r *http.Request) (*build, bool, error) {
 			return nil, false, err
 		}
 	}
-	b.setBudget()
 	return b, req.AsLegacyTransaction, nil
 }
 
@@ -176,12 +161,12 @@ func errMetas(format string, args ...any) error {
 	return jupiter.Errorf(http.StatusBadRequest, "FAILED_TO_GET_SWAP_AND_ACCOUNT_METAS", format, args...)
 }
 
-// instructions turns the quote into one swap per step, with the accounts and the wrapping they need.
+// fill turns the quote into one swap per step, with the accounts and the wrapping they need.
 //
 // Between two pools there is no router here that would pass on what arrives, so the amount in the middle is fixed beforehand. Half of
 // the slippage is spent on it: ExactIn sells a little less in the second pool than was quoted, ExactOut buys a little more in the
 // first. The difference stays in the user's account of the middle token.
-func (b *build) instructions() error {
+func (b *build) fill() error {
 	q := b.quote
 	steps := q.RoutePlan
 	if len(steps) == 0 || len(steps) > 2 || q.SlippageBps > oneInBps || q.InAmount == 0 || q.OutAmount == 0 {
@@ -218,11 +203,7 @@ func (b *build) instructions() error {
 	if err != nil {
 		return errMetas("inputMint is not a public key")
 	}
-	touched := []solana.PublicKey{mint}
-	source := b.account(mint)
-	if mint == solana.WrappedSol && b.wrap {
-		b.setup = append(b.setup, b.createAccount(mint), transferSOL(b.user, source, in), syncNative(source))
-	}
+	b.swap.InputMint, b.swap.Input = mint, in
 	for i, step := range steps {
 		pool := b.pool(step.SwapInfo.AmmKey)
 		if pool == nil {
@@ -232,40 +213,32 @@ func (b *build) instructions() error {
 		if !ok {
 			return errMetas("step %d: pool %s does not trade %s", i, step.SwapInfo.AmmKey, mint)
 		}
-		destination := b.account(next)
-		if last := i == len(steps)-1; last && !b.destination.IsZero() {
-			destination = b.destination
-		} else {
-			b.setup = append(b.setup, b.createAccount(next))
-		}
-		aToB := pool.Info().Mints[0] == mint
-		req := amm.Request{AToB: aToB, Amount: legs[i].in}
-		swap := amm.Swap{User: b.user, Source: source, Destination: destination, Threshold: legs[i].out}
+		hop := chain.Hop{Pool: pool, Threshold: legs[i].out}
+		req := amm.Request{AToB: pool.Info().Mints[0] == mint, Amount: legs[i].in}
 		if exactOut {
-			req, swap.Threshold = amm.Request{AToB: aToB, ExactOut: true, Amount: legs[i].out}, legs[i].in
+			req.ExactOut, req.Amount, hop.Threshold = true, legs[i].out, legs[i].in
 		}
-		quote, err := pool.Quote(b.s.Clock(), req)
-		if err != nil {
+		if hop.Quote, err = pool.Quote(b.s.Clock(), req); err != nil {
 			return errMetas("step %d: %v", i, err)
 		}
-		instruction, err := pool.SwapInstruction(quote, swap)
-		if err != nil {
-			return errMetas("step %d: %v", i, err)
-		}
-		b.swaps = append(b.swaps, instruction)
-		mint, source = next, destination
-		touched = append(touched, next)
+		b.swap.Hops = append(b.swap.Hops, hop)
+		mint = next
 	}
-	if mint.String() != q.OutputMint {
+	if b.swap.OutputMint = mint; mint.String() != q.OutputMint {
 		return errMetas("the route ends at %s", mint)
 	}
 	if q.PlatformFee != nil {
-		b.after = append(b.after, b.transferTokens(source, mint, b.feeAccount, q.PlatformFee.Amount))
-	}
-	for _, m := range touched {
-		if m == solana.WrappedSol && b.wrap && (m != mint || b.destination.IsZero()) {
-			b.after = append(b.after, closeAccount(b.account(m), b.user))
+		if !b.swap.Destination.IsZero() {
+			return jupiter.Errorf(http.StatusBadRequest, jupiter.CodeNotSupported, "a platform fee together with destinationTokenAccount is not supported")
 		}
+		b.swap.Fee = &chain.Fee{Account: b.feeAccount, Amount: q.PlatformFee.Amount}
+	}
+	accounts, err := b.swap.TokenAccounts()
+	if err != nil {
+		return errMetas("%v", err)
+	}
+	if b.instructions, err = b.swap.Instructions(accounts); err != nil {
+		return errMetas("%v", err)
 	}
 	return nil
 }
@@ -282,63 +255,18 @@ func (b *build) pool(address string) amm.Pool {
 	return nil
 }
 
-// program is the token program of a mint of the market.
-func (b *build) program(mint solana.PublicKey) solana.PublicKey {
-	if t := b.market.Token(mint); t != nil {
-		return t.Program
-	}
-	return solana.TokenProgramID
-}
-
-func (b *build) account(mint solana.PublicKey) solana.PublicKey {
-	return svm.AssociatedAddress(b.user, mint, b.program(mint))
-}
-
-// createAccount makes the user's associated account, or does nothing if there is one.
-func (b *build) createAccount(mint solana.PublicKey) solana.Instruction {
-	return solana.NewInstruction(solana.SPLAssociatedTokenAccountProgramID, solana.AccountMetaSlice{
-		solana.Meta(b.payer).SIGNER().WRITE(), solana.Meta(b.account(mint)).WRITE(), solana.Meta(b.user), solana.Meta(mint),
-		solana.Meta(solana.SystemProgramID), solana.Meta(b.program(mint)),
-	}, []byte{1})
-}
-
-func transferSOL(from, to solana.PublicKey, lamports uint64) solana.Instruction {
-	data := binary.LittleEndian.AppendUint64([]byte{2, 0, 0, 0}, lamports)
-	return solana.NewInstruction(solana.SystemProgramID, solana.AccountMetaSlice{solana.Meta(from).SIGNER().WRITE(), solana.Meta(to).WRITE()}, data)
-}
-
-func syncNative(account solana.PublicKey) solana.Instruction {
-	return solana.NewInstruction(solana.TokenProgramID, solana.AccountMetaSlice{solana.Meta(account).WRITE()}, []byte{17})
-}
-
-func closeAccount(account, owner solana.PublicKey) solana.Instruction {
-	return solana.NewInstruction(solana.TokenProgramID, solana.AccountMetaSlice{
-		solana.Meta(account).WRITE(), solana.Meta(owner).WRITE(), solana.Meta(owner).SIGNER(),
-	}, []byte{9})
-}
-
-func (b *build) transferTokens(from, mint, to solana.PublicKey, amount uint64) solana.Instruction {
-	data := binary.LittleEndian.AppendUint64([]byte{12}, amount)
-	return solana.NewInstruction(b.program(mint), solana.AccountMetaSlice{
-		solana.Meta(from).WRITE(), solana.Meta(mint), solana.Meta(to).WRITE(), solana.Meta(b.user).SIGNER(),
-	}, append(data, b.market.Token(mint).Decimals))
-}
-
 // simulate sets the unit limit to a fifth above what the swap takes, or says why it fails.
 func (b *build) simulate() error {
-	b.setBudget()
 	tx, err := b.transaction(false)
 	if err != nil {
 		return err
 	}
-	tx.Signatures = make([]solana.Signature, tx.Message.Header.NumRequiredSignatures)
-	b.budget = nil
 	outcome, _ := b.market.Simulate(b.s, tx)
 	if outcome.Err != nil {
 		b.simulationError = map[string]string{"errorCode": "TRANSACTION_ERROR", "error": outcome.Err.Error()}
 		return nil
 	}
-	b.unitLimit = uint32(min(outcome.Units+outcome.Units/5, maxUnits))
+	b.unitLimit = uint32(min(outcome.Units+outcome.Units/5, chain.MaxComputeUnits))
 	b.simulated = true
 	return nil
 }
@@ -350,51 +278,36 @@ func (b *build) simulationSlot() *uint64 {
 	return &b.s.Slot
 }
 
-// setBudget makes the compute budget and tip instructions.
-func (b *build) setBudget() {
-	limit := binary.LittleEndian.AppendUint32([]byte{2}, b.unitLimit)
-	b.budget = []solana.Instruction{solana.NewInstruction(solana.ComputeBudget, nil, limit)}
-	if price := b.priority.microLamports(b.unitLimit); price > 0 {
-		data := binary.LittleEndian.AppendUint64([]byte{3}, price)
-		b.budget = append(b.budget, solana.NewInstruction(solana.ComputeBudget, nil, data))
-	}
-	b.tip = nil
+func (b *build) budget() chain.Budget {
+	return chain.Budget{UnitLimit: b.unitLimit, MicroLamports: b.priority.microLamports(b.unitLimit)}
+}
+
+// lamports is what the priority comes to, or the tip.
+func (b *build) lamports() uint64 {
 	if b.priority.tipLamports > 0 {
-		b.tip = []solana.Instruction{transferSOL(b.payer, jitoTipAccount, b.priority.tipLamports)}
+		return b.priority.tipLamports
 	}
+	return b.budget().FeeLamports()
+}
+
+func (b *build) tip() []solana.Instruction {
+	if b.priority.tipLamports == 0 {
+		return nil
+	}
+	return []solana.Instruction{system.NewTransferInstruction(b.priority.tipLamports, b.swap.Payer, jitoTipAccount).Build()}
 }
 
 // transaction is the unsigned transaction, with room for its signatures.
 func (b *build) transaction(legacy bool) (*solana.Transaction, error) {
-	var all []solana.Instruction
-	for _, part := range [][]solana.Instruction{b.budget, b.setup, b.swaps, b.after, b.tip} {
-		all = append(all, part...)
+	envelope := chain.Envelope{Payer: b.swap.Payer, Blockhash: b.recent.Blockhash, Legacy: legacy}
+	tx, err := envelope.Build(slices.Concat(b.budget().Instructions(), b.instructions.All(), b.tip()))
+	if tooLarge := new(chain.TooLargeError); errors.As(err, &tooLarge) {
+		return nil, badSwap("%v", err)
 	}
-	tx, err := solana.NewTransaction(all, b.recent.Blockhash, solana.TransactionPayer(b.payer))
 	if err != nil {
 		return nil, errMetas("%v", err)
 	}
-	if !legacy {
-		tx.Message.SetVersion(solana.MessageVersionV0)
-	}
 	return tx, nil
-}
-
-func encodeAll(instructions []solana.Instruction) []jupiter.Instruction {
-	out := []jupiter.Instruction{}
-	for _, i := range instructions {
-		out = append(out, encode(i))
-	}
-	return out
-}
-
-func encode(i solana.Instruction) jupiter.Instruction {
-	data, _ := i.Data() // given as bytes, it cannot fail
-	out := jupiter.Instruction{ProgramID: i.ProgramID().String(), Accounts: []jupiter.AccountMeta{}, Data: base64.StdEncoding.EncodeToString(data)}
-	for _, a := range i.Accounts() {
-		out.Accounts = append(out.Accounts, jupiter.AccountMeta{Pubkey: a.PublicKey.String(), IsSigner: a.IsSigner, IsWritable: a.IsWritable})
-	}
-	return out
 }
 
 func asNumbers(b []byte) []int {
