@@ -402,14 +402,16 @@ func BenchmarkPlan(b *testing.B) {
 
 func TestPlanAllocatesNothingButItsResult(t *testing.T) {
 	g := newGraph(randomMarket(newRand(t, 1), 30, 200))
-	req := Request{Input: mint(0), Output: mint(9), Amount: 1e11}
-	p, err := g.Plan(req, testLimits)
-	if err != nil || p.Routes < 2 {
-		t.Fatalf("%d routes, %v", p.Routes, err)
-	}
-	const legsAndPaths = 2
-	s := new(search)
-	if n := testing.AllocsPerRun(50, func() { _, _ = s.solve(g, req, testLimits, g.index[req.Input], g.index[req.Output]) }); n > legsAndPaths {
-		t.Errorf("%v allocations", n)
+	for _, exactOut := range []bool{false, true} {
+		req := Request{Input: mint(0), Output: mint(9), Amount: 1e11, ExactOut: exactOut}
+		p, err := g.Plan(req, testLimits)
+		if err != nil || p.Routes < 2 {
+			t.Fatalf("%d routes, %v", p.Routes, err)
+		}
+		const legsAndPaths = 2
+		s := new(search)
+		if n := testing.AllocsPerRun(50, func() { _, _ = s.solve(g, req, testLimits, g.index[req.Input], g.index[req.Output]) }); n > legsAndPaths {
+			t.Errorf("%v allocations, exact out %t", n, exactOut)
+		}
 	}
 }
