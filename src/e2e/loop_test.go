@@ -309,8 +309,19 @@ func (l *loop) push() {
 // status reads a field below the Application's status, nil if it is not there.
 func (l *loop) status(fields ...string) any {
 	l.t.Helper()
+	return below(l.wholeStatus(), fields...)
+}
+
+// wholeStatus is the Application's status. What two fields say together is read from one.
+func (l *loop) wholeStatus() map[string]any {
+	l.t.Helper()
 	object := must(l.dynamic.Resource(applications).Namespace(argoNamespace).Get(l.t.Context(), application, metav1.GetOptions{}))(l.t)
-	value, _, _ := unstructured.NestedFieldNoCopy(object.Object, append([]string{"status"}, fields...)...)
+	status, _ := object.Object["status"].(map[string]any)
+	return status
+}
+
+func below(object map[string]any, fields ...string) any {
+	value, _, _ := unstructured.NestedFieldNoCopy(object, fields...)
 	return value
 }
 
@@ -318,9 +329,10 @@ func (l *loop) status(fields ...string) any {
 func (l *loop) healthy(what string) {
 	l.t.Helper()
 	eventually(l.t, 6*time.Minute, "sync", func(context.Context) error {
-		sync, revision := l.status("sync", "status"), l.status("sync", "revision")
+		status := l.wholeStatus()
+		sync, revision := below(status, "sync", "status"), below(status, "sync", "revision")
 		if sync != "Synced" || revision != l.revision {
-			return fmt.Errorf("%v at %v, want %s; %.500v; %.300v", sync, revision, l.revision, l.status("conditions"), l.status("operationState", "message"))
+			return fmt.Errorf("%v at %v, want %s; %.500v; %.300v", sync, revision, l.revision, status["conditions"], below(status, "operationState", "message"))
 		}
 		return nil
 	})
