@@ -308,8 +308,19 @@ func (c *cluster) unsettled(ctx context.Context, namespace string) error {
 	if err != nil {
 		return err
 	}
+	scalers, err := c.AutoscalingV2().HorizontalPodAutoscalers(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	least := map[string]int32{} // an autoscaled Deployment begins with one replica
+	for _, scaler := range scalers.Items {
+		least[scaler.Spec.ScaleTargetRef.Name] = *scaler.Spec.MinReplicas
+	}
 	for _, d := range deployments.Items {
 		s := d.Status
+		if *d.Spec.Replicas < least[d.Name] {
+			return fmt.Errorf("deployment %s has %d replicas, its autoscaler wants %d at the least", d.Name, *d.Spec.Replicas, least[d.Name])
+		}
 		if want := *d.Spec.Replicas; s.ObservedGeneration < d.Generation || s.UpdatedReplicas != want || s.ReadyReplicas != want || s.Replicas != want {
 			return fmt.Errorf("deployment %s has %d of %d replicas ready, %d of them updated", d.Name, s.ReadyReplicas, want, s.UpdatedReplicas)
 		}
