@@ -3,6 +3,7 @@ package routing
 import (
 	"errors"
 	"flag"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -242,6 +243,39 @@ func TestTwoEqualPoolsShareATrade(t *testing.T) {
 	}
 	if len(p.Legs) != 2 || p.Legs[0].ShareBps != 5000 {
 		t.Errorf("plan %+v", p)
+	}
+}
+
+// Two pools x·y=k that keep g of an input share a trade best where both have the marginal price p: sqrt(g·x·y/p) = x + g·input in each.
+func TestTwoPoolsShareATradeAsTheFormulaSays(t *testing.T) {
+	for seed := range uint64(500) {
+		r := newRand(t, seed)
+		var pools []amm.Pool
+		var has [2][2]float64
+		var keeps [2]float64
+		for i := range has {
+			x, fee := uint64(math.Exp(18+r.Float64()*8)), uint64(1+r.IntN(100))
+			y := uint64(float64(x) * (1 + r.Float64()/100))
+			pools = append(pools, newPool(i, 0, 1, x, y, fee))
+			has[i], keeps[i] = [2]float64{float64(x), float64(y)}, 1-float64(fee)/1e4
+		}
+		amount := uint64(has[0][0] * math.Exp(-6*r.Float64()))
+		gives := func(i int, in float64) float64 { return has[i][1] * keeps[i] * in / (has[i][0] + keeps[i]*in) }
+		depth, roots := float64(amount), 0.0
+		for i := range has {
+			depth += has[i][0] / keeps[i]
+			roots += math.Sqrt(has[i][0] * has[i][1] / keeps[i])
+		}
+		first := (math.Sqrt(keeps[0]*has[0][0]*has[0][1])*depth/roots - has[0][0]) / keeps[0]
+		first = min(max(first, 0), float64(amount))
+		best := gives(0, first) + gives(1, float64(amount)-first)
+		p, err := newGraph(pools).Plan(Request{Input: mint(0), Output: mint(1), Amount: amount}, testLimits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if loss := (best - float64(p.Out)) / best; loss > 3*worthwhile {
+			t.Errorf("seed %d: %d gives %d, the formula %.0f: %.3g less", seed, amount, p.Out, best, loss)
+		}
 	}
 }
 
