@@ -102,6 +102,9 @@ func (l *liquidity) judge(ctx context.Context, s *chain.Snapshot) {
 		return amount
 	}
 	failures := make([]error, len(s.Pools))
+	if last := l.failures(); last != nil {
+		copy(failures, *last) // what cannot be quoted now comes back as what it was
+	}
 	usable, out := 0, 0
 	for i, pool := range s.Pools {
 		if ctx.Err() != nil {
@@ -111,6 +114,7 @@ func (l *liquidity) judge(ctx context.Context, s *chain.Snapshot) {
 			continue
 		}
 		usable++
+		failures[i] = nil
 		for side, mint := range pool.Info().Mints {
 			if amount := worth(mint); amount > 0 {
 				if failures[i] = illiquid(pool, s.Clock, side, amount); failures[i] == nil {

@@ -125,6 +125,12 @@ func TestIlliquidPoolsAreNotRoutedOverAndSaySo(t *testing.T) {
 	if n := families[0].Metric[0].Gauge.GetValue(); int(n) != len(now.Pools) {
 		t.Errorf("%s is %v of %d", families[0].GetName(), n, len(now.Pools))
 	}
+	none := *now
+	none.Pools = make([]amm.Pool, len(now.Pools))
+	s.liquidity.judge(t.Context(), &none)
+	if (*s.liquidity.failures())[0] == nil {
+		t.Error("a pool that could not be quoted for a while has become liquid")
+	}
 	s.liquidity.lamports = lamportsPerSOL
 	s.liquidity.judge(t.Context(), now)
 	if code, body := ask(s, "/quote?"+query); code != http.StatusOK {
