@@ -11,8 +11,10 @@ const (
 	promising = 100
 	// coarser is how much smaller the parts for which new routes are sought become each time.
 	coarser = 4
-	// worthwhile is the part of a plan's outcome that a step must better it by.
+	// worthwhile is the part of a plan's outcome that a step must better it by. The more routes there are, the more steps of that kind can be
+	// left undone: for all routes together they may come to untouched.
 	worthwhile = 5e-6
+	untouched  = 5e-5
 	// spareRoutes is how many routes beyond the limit are collected before the smallest are dropped.
 	spareRoutes = 2
 	// givers is how many routes are tried as those that give a part away.
@@ -181,7 +183,8 @@ func (s *search) worth(gain, loss uint64) bool {
 		return false
 	}
 	total, _ := s.flows.arrived(s.end)
-	return math.Abs(float64(gain)-float64(loss)) > max(2, worthwhile*float64(total)) // 2 is noise of rounding
+	least := min(worthwhile, untouched/float64(len(s.routes))) * float64(total)
+	return math.Abs(float64(gain)-float64(loss)) > max(2, least) // 2 is noise of rounding
 }
 
 // leastMissed is the route from which part can be taken at the least loss.
