@@ -3,7 +3,6 @@ package gateway
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"jupiter-dex-integration/src/platform"
+	"jupiter-dex-integration/src/platform/processtest"
+	"jupiter-dex-integration/src/platform/redistest"
 	"jupiter-dex-integration/src/ratelimit"
 )
 
@@ -40,57 +41,6 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// process runs until the test ends or kill -9.
-type process struct {
-	t       testing.TB
-	command func() *exec.Cmd
-	running *exec.Cmd
-}
-
-func newProcess(t testing.TB, env []string, name string, args ...string) *process {
-	t.Helper()
-	p := &process{t: t, command: func() *exec.Cmd {
-		c := exec.Command(name, args...)
-		c.Env = append(os.Environ(), env...)
-		return c
-	}}
-	p.start()
-	t.Cleanup(p.kill)
-	return p
-}
-
-func (p *process) start() {
-	p.t.Helper()
-	p.running = p.command()
-	if err := p.running.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-func (p *process) kill() {
-	p.running.Process.Kill()
-	p.running.Wait()
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in time: %s", what)
-		}
-	}
-}
-
 // quoteAs sends a quote request as the client with an address and returns the answer's status, 0 for none, and whether the answer
 // is what it should be with this status.
 func quoteAs(api, client string) (status int, ok bool) {
@@ -112,25 +62,22 @@ func TestKillingAReplicaRedisAndTheUpstreamUnderLoadFailsFewRequestsAndLeavesLim
 	if testing.Short() {
 		t.Skip("takes 10 seconds")
 	}
-	for _, program := range []string{"haproxy", "redis-server"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s is not installed: three replicas behind a balancer cannot be tried", program)
-		}
+	if _, err := exec.LookPath("haproxy"); err != nil {
+		t.Skip("haproxy is not installed: three replicas behind a balancer cannot be tried")
 	}
 	const perMinute, burst = 6, 30
-	redisAddress, upstreamAddress, fallbackAddress, balancer := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
-	_, redisPort, _ := net.SplitHostPort(redisAddress)
-	redis := newProcess(t, nil, "redis-server", "--port", redisPort, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-	upstream := newProcess(t, []string{"TEST_PROCESS=upstream " + upstreamAddress}, os.Args[0])
-	newProcess(t, []string{"TEST_PROCESS=upstream " + fallbackAddress}, os.Args[0])
+	upstreamAddress, fallbackAddress, balancer := processtest.Address(t), processtest.Address(t), processtest.Address(t)
+	redis := redistest.Start(t)
+	upstream := processtest.Start(t, []string{"TEST_PROCESS=upstream " + upstreamAddress}, os.Args[0])
+	processtest.Start(t, []string{"TEST_PROCESS=upstream " + fallbackAddress}, os.Args[0])
 	config := "defaults\n mode http\n timeout connect 1s\n timeout client 20s\n timeout server 20s\n option redispatch 1\n retries 3\n" +
 		" retry-on conn-failure empty-response\nfrontend f\n bind " + balancer + "\n default_backend b\nbackend b\n option httpchk GET /health\n"
-	var replicas []*process
+	var replicas []*processtest.Process
 	var metrics []string
 	for i := range 3 {
-		api, m := freeAddress(t), freeAddress(t)
-		replicas = append(replicas, newProcess(t, []string{"TEST_PROCESS=replica", "LISTEN_ADDRESS=" + api, "METRICS_ADDRESS=" + m,
-			"REDIS_URL=redis://" + redisAddress, "UPSTREAMS=first=swap-v1 http://" + upstreamAddress + ",second=swap-v1 http://" + fallbackAddress,
+		api, m := processtest.Address(t), processtest.Address(t)
+		replicas = append(replicas, processtest.Start(t, []string{"TEST_PROCESS=replica", "LISTEN_ADDRESS=" + api, "METRICS_ADDRESS=" + m,
+			"REDIS_URL=" + redis.URL, "UPSTREAMS=first=swap-v1 http://" + upstreamAddress + ",second=swap-v1 http://" + fallbackAddress,
 			"TRUSTED_PROXIES=127.0.0.1/32", "QUOTE_CACHE_TTL=0s", "RATE_LIMIT_REDIS_TIMEOUT=200ms", "CIRCUIT_BREAKER_RESET_TIMEOUT=1s", "LOG_LEVEL=error",
 			fmt.Sprint("RATE_LIMIT_REQUESTS_PER_MINUTE=", perMinute), fmt.Sprint("RATE_LIMIT_BURST_SIZE=", burst)}, os.Args[0]))
 		metrics = append(metrics, "http://"+m+"/metrics")
@@ -140,7 +87,7 @@ func TestKillingAReplicaRedisAndTheUpstreamUnderLoadFailsFewRequestsAndLeavesLim
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	newProcess(t, nil, "haproxy", "-db", "-f", path)
+	processtest.Start(t, nil, "haproxy", "-db", "-f", path)
 	api := "http://" + balancer
 	shared := func() bool { // every replica shares its limits; one that does not tries Redis again when it is asked
 		for i := range 6 {
@@ -161,7 +108,7 @@ func TestKillingAReplicaRedisAndTheUpstreamUnderLoadFailsFewRequestsAndLeavesLim
 		status, _ := quoteAs(api, "10.201.0.1")
 		return status == 200 || status == 429
 	}
-	eventually(t, "the replicas serve", shared)
+	processtest.Eventually(t, "the replicas serve", shared)
 
 	var sent, wrong atomic.Int64
 	var phase atomic.Int32
@@ -192,17 +139,17 @@ func TestKillingAReplicaRedisAndTheUpstreamUnderLoadFailsFewRequestsAndLeavesLim
 	pause := func() { time.Sleep(1500 * time.Millisecond) }
 	pause()
 	phase.Store(1)
-	replicas[0].kill()
+	replicas[0].Kill()
 	pause()
-	replicas[0].start()
+	replicas[0].Restart()
 	phase.Store(2)
-	redis.kill()
+	redis.Kill()
 	pause()
-	redis.start()
+	redis.Restart()
 	phase.Store(3)
-	upstream.kill()
+	upstream.Kill()
 	pause()
-	upstream.start()
+	upstream.Restart()
 	phase.Store(4)
 	pause()
 	close(stop)
@@ -218,7 +165,7 @@ func TestKillingAReplicaRedisAndTheUpstreamUnderLoadFailsFewRequestsAndLeavesLim
 		t.Errorf("of %d requests %d failed (at most one in twenty may) and %d were answered wrongly", n, allFailed, wrong.Load())
 	}
 
-	eventually(t, "limits are shared again", shared)
+	processtest.Eventually(t, "limits are shared again", shared)
 	start, admitted := time.Now(), 0
 	for range 3 * burst {
 		if status, _ := quoteAs(api, "10.250.0.1"); status == 200 {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+
+	"jupiter-dex-integration/src/platform/processtest"
 )
 
 // dynamicQuote is a quote with a step of Dynamic Swap. Its numbers do not survive a float.
@@ -38,7 +40,7 @@ func TestAStrippedQuoteOfDynamicSwapIsRestoredByAnyReplica(t *testing.T) {
 	if r := get(t, one.api+goodQuote); r.body != dynamicQuote {
 		t.Fatalf("the quote came as %s", r.body)
 	}
-	eventually(t, "Redis knows the quote", func() bool {
+	processtest.Eventually(t, "Redis knows the quote", func() bool {
 		return len(redis.Keys()) > 0 && strings.Contains(strings.Join(redis.Keys(), " "), originalPrefix)
 	})
 	want := strings.Replace(dynamicQuote, `"slippageBps":50`, `"slippageBps":75`, 1)

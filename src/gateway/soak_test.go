@@ -19,24 +19,26 @@ import (
 	"time"
 
 	"jupiter-dex-integration/src/jupiter"
+	"jupiter-dex-integration/src/platform/processtest"
+	"jupiter-dex-integration/src/platform/redistest"
 	"jupiter-dex-integration/src/simulator"
 )
 
 // gatewayProcess is a gateway in a process of its own, whose memory is nobody else's, before an upstream in another.
 type gatewayProcess struct {
-	*process
+	*processtest.Process
 	api, metrics string // URLs
 	upstream     string // address
 }
 
 func startGatewayProcess(t testing.TB, role string, environ ...string) *gatewayProcess {
 	t.Helper()
-	upstream, api, metrics := freeAddress(t), freeAddress(t), freeAddress(t)
-	newProcess(t, []string{"TEST_PROCESS=" + role + " " + upstream}, os.Args[0])
+	upstream, api, metrics := processtest.Address(t), processtest.Address(t), processtest.Address(t)
+	processtest.Start(t, []string{"TEST_PROCESS=" + role + " " + upstream}, os.Args[0])
 	g := &gatewayProcess{api: "http://" + api, metrics: "http://" + metrics + "/metrics", upstream: upstream}
-	g.process = newProcess(t, append([]string{"TEST_PROCESS=replica", "LISTEN_ADDRESS=" + api, "METRICS_ADDRESS=" + metrics, "LOG_LEVEL=info",
+	g.Process = processtest.Start(t, append([]string{"TEST_PROCESS=replica", "LISTEN_ADDRESS=" + api, "METRICS_ADDRESS=" + metrics, "LOG_LEVEL=info",
 		"JUPITER_API_URL=http://" + upstream + "/swap/v1"}, append(unlimited, environ...)...), os.Args[0])
-	eventually(t, "the gateway and its upstream serve", func() bool {
+	processtest.Eventually(t, "the gateway and its upstream serve", func() bool {
 		status, _ := quoteAs(g.api, "10.0.0.1")
 		return status == 200
 	})
@@ -46,7 +48,7 @@ func startGatewayProcess(t testing.TB, role string, environ ...string) *gatewayP
 // residentMiB is the memory that the process holds now.
 func (g *gatewayProcess) residentMiB(t testing.TB) float64 {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.running.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.PID()))
 	if err != nil {
 		t.Skip(err)
 	}
@@ -194,19 +196,17 @@ func TestSoakReplicasUseJupitersQuotaAndProvokeNoRefusal(t *testing.T) {
 	}
 	jup := httptest.NewServer(sim.JupiterHandler())
 	t.Cleanup(func() { sim.Close(); jup.Close() })
-	redisAddress := freeAddress(t)
-	_, port, _ := net.SplitHostPort(redisAddress)
-	newProcess(t, nil, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+	redis := redistest.Start(t)
 	var apis []string
 	for range 3 {
-		api := freeAddress(t)
-		newProcess(t, append([]string{"TEST_PROCESS=replica", "LISTEN_ADDRESS=" + api, "METRICS_ADDRESS=127.0.0.1:0", "REDIS_URL=redis://" + redisAddress,
+		api := processtest.Address(t)
+		processtest.Start(t, append([]string{"TEST_PROCESS=replica", "LISTEN_ADDRESS=" + api, "METRICS_ADDRESS=127.0.0.1:0", "REDIS_URL=" + redis.URL,
 			"RATE_LIMIT_REDIS_TIMEOUT=200ms", "JUPITER_API_URL=" + jup.URL + "/swap/v1", "JUPITER_API_KEY=jup_soak", "JUPITER_QUEUE_TIMEOUT=5s",
 			fmt.Sprint("JUPITER_REQUESTS_PER_MINUTE=", perMinute)}, unlimited...), os.Args[0])
 		apis = append(apis, "http://"+api)
 	}
 	for _, api := range apis {
-		eventually(t, "a replica serves", func() bool {
+		processtest.Eventually(t, "a replica serves", func() bool {
 			resp, err := http.Get(api + "/health")
 			if err == nil {
 				resp.Body.Close()

@@ -25,7 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"jupiter-dex-integration/src/platform"
-	"jupiter-dex-integration/src/platform/redistest"
+	"jupiter-dex-integration/src/platform/processtest"
 )
 
 func benchAPI(tb testing.TB, tokens []string, at time.Time) *updater {
@@ -160,7 +160,7 @@ func benchmarkStream(b *testing.B, subscribers int64, encoding string) {
 	u := benchAPI(b, tokens, at)
 	s := httptest.NewServer(newAPI(u))
 	defer s.Close()
-	defer redistest.Eventually(b, "the end of all streams", func() bool { return u.streams.open.Load() == 0 })
+	defer processtest.Eventually(b, "the end of all streams", func() bool { return u.streams.open.Load() == 0 })
 	defer close(u.streams.closing)
 	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
 	defer cancel()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"jupiter-dex-integration/src/platform"
+	"jupiter-dex-integration/src/platform/processtest"
 	"jupiter-dex-integration/src/platform/redistest"
 )
 
@@ -55,7 +56,7 @@ func TestTwoServersAndTheJobOnARealRedis(t *testing.T) {
 				}
 			})
 			begin := time.Now()
-			redistest.Eventually(t, "six updates", func() bool { return count() >= 6 })
+			processtest.Eventually(t, "six updates", func() bool { return count() >= 6 })
 			took, made := time.Since(begin), count()
 
 			mu.Lock()
@@ -77,7 +78,7 @@ func TestTwoServersAndTheJobOnARealRedis(t *testing.T) {
 				}
 			}
 			made = count()
-			redistest.Eventually(t, "shared updates again", func() bool {
+			processtest.Eventually(t, "shared updates again", func() bool {
 				for _, s := range servers {
 					if _, body := readyStatus(t, s); !strings.Contains(body, `"status":"ready"`) {
 						return false

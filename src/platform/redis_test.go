@@ -9,6 +9,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
+	"jupiter-dex-integration/src/platform/processtest"
 	"jupiter-dex-integration/src/platform/redistest"
 )
 
@@ -39,7 +40,7 @@ func TestRedisClientFollowsTheSentinelsToTheNewPrimary(t *testing.T) {
 	}
 	servers.Primary.Kill()
 	begin := time.Now()
-	redistest.Eventually(t, "writing goes on", func() bool { return client.Set(t.Context(), "size", "3", 0).Err() == nil })
+	processtest.Eventually(t, "writing goes on", func() bool { return client.Set(t.Context(), "size", "3", 0).Err() == nil })
 	t.Logf("writing went on %v after the primary had died", time.Since(begin).Round(10*time.Millisecond))
 	if got, err := client.Get(t.Context(), "price").Result(); err != nil || got != "75" {
 		t.Errorf("the new primary has %q: %v", got, err)
@@ -98,5 +99,5 @@ func TestRedisPasswordRotatesWithoutRestart(t *testing.T) {
 	if err := server.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	redistest.Eventually(t, "the new password is used", func() bool { return client.Ping(t.Context()).Err() == nil })
+	processtest.Eventually(t, "the new password is used", func() bool { return client.Ping(t.Context()).Err() == nil })
 }

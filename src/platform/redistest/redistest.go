@@ -10,9 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"jupiter-dex-integration/src/platform/processtest"
 )
 
 // Server is a redis-server process on a loopback port.
@@ -20,14 +21,14 @@ type Server struct {
 	Address string
 	// URL is as REDIS_URL takes it.
 	URL string
-	cmd *exec.Cmd
+	*processtest.Process
 }
 
 // Start runs a server until the test ends. It keeps nothing on disk; args are added to its command line, where PORT is
 // replaced by the server's port.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	port := freePort(t)
+	port := processtest.Port(t)
 	s := &Server{Address: "127.0.0.1:" + port, URL: "redis://127.0.0.1:" + port}
 	all := []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir()}
 	for _, arg := range args {
@@ -47,27 +48,14 @@ func (s *Server) run(t testing.TB, args []string) {
 		}
 		t.Skip("redis-server is not installed")
 	}
-	s.cmd = exec.Command(path, args...)
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Kill)
-	Eventually(t, "redis-server answers at "+s.Address, func() bool {
+	s.Process = processtest.Start(t, nil, path, args...)
+	processtest.Eventually(t, "redis-server answers at "+s.Address, func() bool {
 		conn, err := net.Dial("tcp", s.Address)
 		if err == nil {
 			conn.Close()
 		}
 		return err == nil
 	})
-}
-
-// Signal stops the process (SIGSTOP), or lets it continue.
-func (s *Server) Signal(sig os.Signal) { s.cmd.Process.Signal(sig) }
-
-// Kill ends the process without any farewell.
-func (s *Server) Kill() {
-	s.cmd.Process.Kill()
-	s.cmd.Wait()
 }
 
 // Command runs a command on the server and fails the test on an error.
@@ -95,13 +83,13 @@ func StartReplicated(t testing.TB) *Replicated {
 	r := &Replicated{Primary: Start(t)}
 	host, port, _ := strings.Cut(r.Primary.Address, ":")
 	r.Replica = Start(t, "--replicaof", host, port)
-	Eventually(t, "the replica follows", func() bool {
+	processtest.Eventually(t, "the replica follows", func() bool {
 		info, ok := r.Replica.Command(t, "info", "replication").(string)
 		return ok && strings.Contains(info, "master_link_status:up")
 	})
 	sentinels := make([]*Server, 3)
 	for i := range sentinels {
-		own, dir := freePort(t), t.TempDir()
+		own, dir := processtest.Port(t), t.TempDir()
 		s := &Server{Address: "127.0.0.1:" + own}
 		config := filepath.Join(dir, "sentinel.conf") // a sentinel writes to it
 		text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor prices %s %s 2\n"+
@@ -112,7 +100,7 @@ func StartReplicated(t testing.TB) *Replicated {
 		s.run(t, []string{config, "--sentinel"})
 		sentinels[i] = s
 	}
-	Eventually(t, "the sentinels know each other and the replica", func() bool {
+	processtest.Eventually(t, "the sentinels know each other and the replica", func() bool {
 		for _, s := range sentinels {
 			text := fmt.Sprint(s.Command(t, "sentinel", "master", "prices"))
 			if !strings.Contains(text, "num-other-sentinels:2") || !strings.Contains(text, "num-slaves:1") {
@@ -138,7 +126,7 @@ func StartCluster(t testing.TB) *Cluster {
 	c := &Cluster{}
 	slots := []int{0, 5461, 10923, 16384}
 	for i := range 3 {
-		bus := freePort(t) // usually 10,000 above the other port, which need not be free
+		bus := processtest.Port(t) // usually 10,000 above the other port, which need not be free
 		s := Start(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000")
 		s.Command(t, "cluster", "addslotsrange", slots[i], slots[i+1]-1)
 		s.Command(t, "cluster", "set-config-epoch", i+1)
@@ -148,7 +136,7 @@ func StartCluster(t testing.TB) *Cluster {
 			c.Nodes[0].Command(t, "cluster", "meet", host, port, bus)
 		}
 	}
-	Eventually(t, "every node knows all slots", func() bool {
+	processtest.Eventually(t, "every node knows all slots", func() bool {
 		for _, s := range c.Nodes {
 			info, _ := s.Command(t, "cluster", "info").(string)
 			if !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_known_nodes:3") {
@@ -159,25 +147,4 @@ func StartCluster(t testing.TB) *Cluster {
 	})
 	c.URL = fmt.Sprintf("redis://%s?addr=%s&addr=%s", c.Nodes[0].Address, c.Nodes[1].Address, c.Nodes[2].Address)
 	return c
-}
-
-// Eventually waits for what another process does on its own time.
-func Eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never happened: %s", what)
-		}
-	}
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
