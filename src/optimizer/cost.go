@@ -36,17 +36,21 @@ func mulDivUpOrMax(a, b, c uint64) uint64 {
 
 // legCost is lamports in units of mint, by what this snapshot's pools give for SOL; 0 if they give none.
 func (st *state) legCost(lamports uint64, mint solana.PublicKey) uint64 {
-	sample := uint64(sampleLamports)
-	if mint != solana.SolMint {
-		known, ok := st.solWorth.Load(mint)
-		if !ok {
-			p, _ := st.graph.Plan(routing.Request{Input: solana.SolMint, Output: mint, Amount: sampleLamports}, // no price is a price of 0
-				routing.Limits{MaxRoutes: 1, MaxHops: 2, MaxAccounts: math.MaxInt})
-			known, _ = st.solWorth.LoadOrStore(mint, p.Out)
-		}
-		sample = known.(uint64)
+	known, ok := st.solWorth.Load(mint)
+	if !ok {
+		known, _ = st.solWorth.LoadOrStore(mint, solBuys(st.graph, mint, sampleLamports))
 	}
-	return mulDivUpOrMax(lamports, sample, sampleLamports)
+	return mulDivUpOrMax(lamports, known.(uint64), sampleLamports)
+}
+
+// solBuys is what lamports buy of mint over one short route, 0 if nothing.
+func solBuys(g *routing.Graph, mint solana.PublicKey, lamports uint64) uint64 {
+	if mint == solana.SolMint {
+		return lamports
+	}
+	p, _ := g.Plan(routing.Request{Input: solana.SolMint, Output: mint, Amount: lamports}, // no plan gives 0
+		routing.Limits{MaxRoutes: 1, MaxHops: 2, MaxAccounts: math.MaxInt})
+	return p.Out
 }
 
 // followFees keeps the price of compute units until ctx ends.

@@ -88,15 +88,13 @@ func (l *liquidity) run(ctx context.Context, market snapshots) error {
 // judge judges all pools of a snapshot. A pool with neither mint priced in SOL passes: what trades are modest there is not known.
 func (l *liquidity) judge(ctx context.Context, s *chain.Snapshot) {
 	graph := routing.NewGraph(s.Infos, s.Pools, s.Clock)
-	known := map[solana.PublicKey]uint64{solana.SolMint: l.lamports}
+	known := map[solana.PublicKey]uint64{}
 	// A small part is priced: the whole would be worth less of just the mints that it moves.
 	sample := max(1, l.lamports/liquiditySample)
 	worth := func(mint solana.PublicKey) uint64 {
 		amount, ok := known[mint]
 		if !ok {
-			p, _ := graph.Plan(routing.Request{Input: solana.SolMint, Output: mint, Amount: sample}, // no price is a price of 0
-				routing.Limits{MaxRoutes: 1, MaxHops: 2, MaxAccounts: math.MaxInt})
-			amount, _ = mulDivUp(p.Out, l.lamports, sample)
+			amount, _ = mulDivUp(solBuys(graph, mint, sample), l.lamports, sample)
 			known[mint] = amount
 		}
 		return amount

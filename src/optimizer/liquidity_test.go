@@ -98,24 +98,24 @@ func TestIlliquidPoolsAreNotRoutedOverAndSaySo(t *testing.T) {
 		status = append(status, chain.PoolStatus{Address: p.Info().Address, Mints: p.Info().Mints, Pool: p})
 	}
 	s.market = half{still{now}, status}
-	ask := func(s *service, path string) (int, []byte) {
+	ask := func(path string) (int, []byte) {
 		w := httptest.NewRecorder()
 		s.handler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 		return w.Code, w.Body.Bytes()
 	}
 	query := "inputMint=" + wsol + "&outputMint=" + usdc + "&amount=1000000"
-	if code, body := ask(s, "/quote?"+query); code != http.StatusOK {
+	if code, body := ask("/quote?" + query); code != http.StatusOK {
 		t.Fatalf("before the pools are judged: %d %s", code, body)
 	}
 	s.liquidity.judge(t.Context(), now)
-	code, body := ask(s, "/quote?"+query)
+	code, body := ask("/quote?" + query)
 	if e := jupiter.DecodeError(code, body); code != http.StatusBadRequest || e.Code != jupiter.CodeTokenNotTradable || !strings.Contains(e.Message, "is liquid enough: swapping") {
 		t.Errorf("%d %s", code, body)
 	}
-	if _, body := ask(s, "/v1/pools"); strings.Count(string(body), `"reason":"illiquid"`) != len(now.Pools) {
+	if _, body := ask("/v1/pools"); strings.Count(string(body), `"reason":"illiquid"`) != len(now.Pools) {
 		t.Errorf("%s", body)
 	}
-	if _, body := ask(s, "/v1/tokens"); string(body) != "[]\n" && string(body) != "[]" {
+	if _, body := ask("/v1/tokens"); string(body) != "[]\n" && string(body) != "[]" {
 		t.Errorf("tokens: %s", body)
 	}
 	families, err := reg.Gather()
@@ -133,7 +133,7 @@ func TestIlliquidPoolsAreNotRoutedOverAndSaySo(t *testing.T) {
 	}
 	s.liquidity.lamports = lamportsPerSOL
 	s.liquidity.judge(t.Context(), now)
-	if code, body := ask(s, "/quote?"+query); code != http.StatusOK {
+	if code, body := ask("/quote?" + query); code != http.StatusOK {
 		t.Errorf("when they are liquid again: %d %s", code, body)
 	}
 }

@@ -60,7 +60,7 @@ func (s *search) trimOne() bool {
 		if less == 0 || !s.ask(e, f.amount-less) {
 			continue
 		}
-		if f.value == was.value {
+		if f.value >= was.value { // each step saves a unit, so that there is a last one
 			*f = was
 			continue
 		}
